@@ -1,0 +1,182 @@
+"""Settings from the environment and `.env`; a wrong one ends the start with one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+from config import STARTUP_FAILURE, Settings, load_settings
+
+SECRET = "s3cret-value"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def last_words(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that `load_settings` ends with."""
+    with pytest.raises(SystemExit) as ended:
+        load_settings()
+    assert ended.value.code == STARTUP_FAILURE
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    return line
+
+
+def test_every_setting_has_a_default() -> None:
+    assert load_settings() == Settings()
+
+
+def test_settings_are_read_from_the_dotenv_file_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("MAX_UPLOAD_MB=5\nPOLL_INTERVAL_S=3\nSOMETHING_ELSE=1\n", encoding="utf-8")
+    monkeypatch.setenv("MAX_UPLOAD_MB", "7")
+    settings = load_settings()
+    assert (settings.max_upload_mb, settings.poll_interval_s) == (7, 3)
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_TOKENS", " one, two,,")
+    monkeypatch.setenv("ALLOWED_HOSTS", "a.example , b.example")
+    monkeypatch.setenv("CORS_ORIGINS", "https://Shop.example/,http://localhost:5173")
+    settings = load_settings()
+    assert [token.get_secret_value() for token in settings.access_tokens] == ["one", "two"]
+    assert settings.allowed_hosts == ("a.example", "b.example")
+    assert settings.cors_origins == ("https://shop.example", "http://localhost:5173")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        (
+            "RUNNINGHUB_BASE_URL",
+            "www.runninghub.cn",
+            "RUNNINGHUB_BASE_URL is wrong: must be an http:// or https:// address. "
+            "Example: RUNNINGHUB_BASE_URL=https://www.runninghub.cn",
+        ),
+        (
+            "DATABASE_URL",
+            f"postgresql://user:{SECRET}@db/tasks",
+            "DATABASE_URL is wrong: must be sqlite:///relative/path or sqlite:////absolute/path. "
+            "Example: DATABASE_URL=sqlite:///tasks.db",
+        ),
+        (
+            "POLL_INTERVAL_S",
+            "often",
+            "POLL_INTERVAL_S is wrong: Input should be a valid number, unable to parse string as a number. "
+            "Example: POLL_INTERVAL_S=2",
+        ),
+        (
+            "CORS_ORIGINS",
+            "*",
+            "CORS_ORIGINS is wrong: must be an http:// or https:// address. "
+            "Example: CORS_ORIGINS=https://shop.example.com",
+        ),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "LOG_LEVEL is wrong: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'. "
+            "Example: LOG_LEVEL=INFO",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_fault_and_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert last_words(capsys) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RUNNINGHUB_BASE_URL", ""),
+        ("RUNNINGHUB_BASE_URL", "http://[::1"),
+        ("RUNNINGHUB_BASE_URL", "https://user:pw@www.runninghub.cn"),
+        ("RUNNINGHUB_TIMEOUT_S", "0"),
+        ("RUNNINGHUB_TIMEOUT_S", "nan"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "tasks.db"),
+        ("ACCESS_TOKENS", "x" * 501),
+        ("CORS_ORIGINS", "https://shop.example/path"),
+        ("MAX_UPLOAD_MB", "0"),
+        ("MAX_UPLOAD_MB", "1.5"),
+        ("MAX_CONCURRENT_TASKS", "-1"),
+        ("MAX_PENDING_TASKS", "many"),
+        ("POLL_INTERVAL_S", "inf"),
+        ("POLL_INTERVAL_MAX_S", "-1"),
+        ("NODE_INFO_TTL_S", "-1"),
+        ("PUBLIC_URL", "ftp://tasks.example"),
+        ("RATE_LIMIT_PER_MINUTE", "-1"),
+        ("LOG_LEVEL", ""),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    line = last_words(capsys)
+    assert line.startswith(f"{name} is wrong: ")
+    assert f". Example: {name}=" in line
+
+
+@pytest.mark.parametrize("name", [field.upper() for field in Settings.model_fields])
+def test_the_example_of_every_setting_is_right(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    line = config._wrong_setting(name.lower(), "bad")
+    monkeypatch.setenv(name, line.partition(f"Example: {name}=")[2])
+    load_settings()
+
+
+def test_several_wrong_settings_share_the_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAX_UPLOAD_MB", "0")
+    monkeypatch.setenv("LOG_FORMAT", "xml")
+    assert last_words(capsys) == (
+        "MAX_UPLOAD_MB is wrong: Input should be greater than or equal to 1. Example: MAX_UPLOAD_MB=30; "
+        "LOG_FORMAT is wrong: Input should be 'text' or 'json'. Example: LOG_FORMAT=text"
+    )
+
+
+def test_a_wrong_secret_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKENS", SECRET * 50)
+    assert SECRET not in last_words(capsys)
+
+
+def test_a_dotenv_file_that_is_no_text_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".env").write_bytes(b"RUNNINGHUB_API_KEY=\xff\xfe")
+    assert last_words(capsys) == ".env cannot be read: it is not UTF-8 text"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_dotenv_file_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".env").touch(mode=0o000)
+    assert last_words(capsys) == ".env cannot be read: Permission denied"
+
+
+def test_uvicorn_ends_with_the_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text("from config import load_settings\nload_settings()\n", encoding="utf-8")
+    project = str(Path(config.__file__).parent)
+    ended = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "toy:app", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": project, "LOG_FORMAT": "xml"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.stderr == "LOG_FORMAT is wrong: Input should be 'text' or 'json'. Example: LOG_FORMAT=text\n"
+    assert ended.returncode == STARTUP_FAILURE
