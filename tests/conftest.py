@@ -1,0 +1,190 @@
+"""What the core's tests share: a clock that stands still, a real database, RunningHub at the transport."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from app_forms import AppForms
+from config import Settings
+from database import Change, Database, NewTask, Task, TaskStatus
+from dispatcher import Dispatcher
+from installation_secret import InstallationSecret
+from run_times import RunTimes
+from task_service import TaskService
+from waits import Pace
+from webapp_service import WebappService, create_client
+
+API_KEY = "0123456789abcdef0123456789abcdef"
+RUNNINGHUB_URL = "http://runninghub.test"
+WEBAPP_ID = "1992755951447109633"
+NODE = {"nodeId": "15", "fieldName": "text", "fieldType": "STRING", "fieldValue": "a cat"}
+PATIENCE_S = 5.0
+
+
+class Clock:
+    """Milliseconds since 1970 that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def go_on(self, seconds: float) -> None:
+        self.now_ms += int(seconds * 1000)
+
+
+class RunningHub:
+    """The calls that RunningHub has, and what each answers; unless told otherwise all goes well."""
+
+    def __init__(self, router: respx.MockRouter) -> None:
+        self.form = router.get("/api/webapp/apiCallDemo")
+        self.upload = router.post("/task/openapi/upload")
+        self.run = router.post("/task/openapi/ai-app/run")
+        self.outputs = router.post("/task/openapi/outputs")
+        self.cancel = router.post("/task/openapi/cancel")
+        self.account = router.post("/uc/openapi/accountStatus")
+        self._last_id = 1994070439827980000
+        self.form.respond(json=answer(0, {"webappName": "An app", "nodeInfoList": [NODE]}))
+        self.run.side_effect = lambda _: httpx.Response(200, json=self.accepted())
+        self.outputs.respond(json=answer(804))
+        self.cancel.respond(json=answer(0))
+
+    def accepted(self, task_status: str = "RUNNING", **members: Any) -> dict[str, Any]:
+        """Another task taken."""
+        self._last_id += 1
+        return answer(0, {"taskId": str(self._last_id), "taskStatus": task_status, **members})
+
+
+def answer(code: int, data: Any = None, msg: str = "") -> dict[str, Any]:
+    """RunningHub's envelope."""
+    return {"code": code, "msg": msg or ("success" if code == 0 else f"CODE_{code}"), "data": data}
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The service without its routes and its watch."""
+
+    settings: Settings
+    database: Database
+    webapps: WebappService
+    forms: AppForms
+    run_times: RunTimes
+    secret: InstallationSecret
+    dispatcher: Dispatcher
+    tasks: TaskService
+
+
+MakeCore = Callable[..., AbstractAsyncContextManager[Core]]
+
+
+def settings_with(**values: Any) -> Settings:
+    """Settings for a RunningHub of the tests, by their names in small letters."""
+    defaults = {"_env_file": None, "runninghub_api_key": API_KEY, "runninghub_base_url": RUNNINGHUB_URL}
+    return Settings(**defaults | values)
+
+
+def new_task(number: int = 1, **members: Any) -> NewTask:
+    return NewTask(**{"id": f"task-{number}", "webapp_id": WEBAPP_ID, "node_info": [NODE]} | members)
+
+
+async def add(database: Database, number: int = 1, **members: Any) -> Task:
+    """A stored task; where the gate is open, its paid call is due."""
+    added = await database.add_task(new_task(number, **members), max_pending=1000, max_concurrent=0)
+    assert added is not None
+    return await stored(database, added.task.id)
+
+
+async def stored(database: Database, task_id: str = "task-1") -> Task:
+    task = await database.task(task_id)
+    assert task is not None
+    return task
+
+
+async def at_runninghub(
+    database: Database, number: int = 1, status: TaskStatus = TaskStatus.RUNNING, **members: Any
+) -> Task:
+    """A task that RunningHub took under the id `1000 + number`."""
+    await add(database, number, **members)
+    change = Change(status, runninghub_task_id=str(1000 + number), next_look_ms=database.clock())
+    moved = await database.move(f"task-{number}", change)
+    assert moved is not None
+    return moved
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let others work until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - what a thread or the service does sets no event of ours
+            await asyncio.sleep(0.001)
+
+
+async def until_status(database: Database, status: TaskStatus, task_id: str = "task-1") -> Task:
+    async with asyncio.timeout(PATIENCE_S):
+        while (task := await stored(database, task_id)).status is not status:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    return task
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """The service's own kind of client; one for all tests, since each reads the system's certificates."""
+    async with create_client(settings_with()) as client:
+        yield client
+
+
+@pytest.fixture
+def runninghub() -> Iterator[RunningHub]:
+    with respx.mock(base_url=RUNNINGHUB_URL, using="httpx", assert_all_called=False) as router:
+        yield RunningHub(router)
+
+
+@pytest.fixture
+def make_core(
+    database: Database, tmp_path: Path, client: httpx.AsyncClient, runninghub: RunningHub
+) -> MakeCore:
+    """The core on this test's database; settings by their names in small letters."""
+
+    @asynccontextmanager
+    async def make(**values: Any) -> AsyncIterator[Core]:
+        settings = settings_with(**values)
+        secret = InstallationSecret.beside(str(tmp_path / "tasks.db"))
+        webapps = WebappService(client, settings)
+        forms = AppForms(webapps, settings.node_info_ttl_s)
+        run_times = RunTimes(database)
+        dispatcher = Dispatcher(database, webapps, settings, secret)
+        tasks = TaskService(database, webapps, dispatcher, forms, run_times, secret, settings, Pace())
+        yield Core(settings, database, webapps, forms, run_times, secret, dispatcher, tasks)
+        await forms.close()
+        await dispatcher.close()
+
+    return make
+
+
+@pytest.fixture
+async def core(make_core: MakeCore) -> AsyncIterator[Core]:
+    async with make_core() as core:
+        yield core
