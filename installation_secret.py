@@ -1,0 +1,72 @@
+"""The installation's own secret, kept beside the database: signs webhook addresses and seals passwords."""
+
+import hashlib
+import hmac
+import os
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+
+SECRET_BYTES = 32
+
+
+class InstallationSecret:
+    """32 random bytes. Each use has a key of its own, derived from them."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._webhook_key = self._derive(secret, b"webhook")
+        self._digest_key = self._derive(secret, b"request digest")
+        self._fernet = Fernet(urlsafe_b64encode(self._derive(secret, b"seal")))
+
+    def __repr__(self) -> str:
+        return "InstallationSecret(***)"
+
+    @classmethod
+    def beside(cls, database_path: str) -> "InstallationSecret":
+        """Read `<database>.secret`, or make it (mode 600) at the first start. Raises OSError, ValueError."""
+        path = Path(f"{database_path}.secret")
+        if not path.exists():
+            _create(path)
+        secret = bytes.fromhex(path.read_text("ascii").strip())
+        if len(secret) != SECRET_BYTES:  # cut off by a crash: keys derived from nothing are no secret
+            raise ValueError(f"{path.name} is damaged: it does not hold {SECRET_BYTES} bytes in hex")
+        return cls(secret)
+
+    @staticmethod
+    def _derive(secret: bytes, purpose: bytes) -> bytes:
+        return hmac.digest(secret, purpose, hashlib.sha256)
+
+    def signature(self, task_id: str) -> str:
+        """The last part of a task's webhook address, in hex."""
+        return hmac.new(self._webhook_key, task_id.encode(), hashlib.sha256).hexdigest()
+
+    def is_signature(self, task_id: str, signature: str) -> bool:
+        return hmac.compare_digest(self.signature(task_id).encode(), signature.encode())
+
+    def digest(self, text: str) -> str:
+        """A fingerprint that tells nothing about the text to whom only reads the database."""
+        return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def seal(self, text: str) -> bytes:
+        return self._fernet.encrypt(text.encode())
+
+    def unseal(self, sealed: bytes) -> str | None:
+        """None: sealed by another installation's secret."""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken:
+            return None
+
+
+def _create(path: Path) -> None:
+    """Written whole and linked into place, so that of two workers that start at once both read one secret."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(os.urandom(SECRET_BYTES).hex(), "ascii")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

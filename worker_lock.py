@@ -1,0 +1,48 @@
+"""Tells a worker whether it is the only one that serves a database, even after a kill -9."""
+
+import sqlite3
+from contextlib import AsyncExitStack
+from typing import Self
+
+import aiosqlite
+
+WAIT_S = 10.0
+
+
+class WorkerLock:
+    """A shared lock on `<database>.workers`, held while a worker lives; the system frees it when it dies.
+
+    SQLite's own locks serve, since they work on every system and need no further package.
+    `is_only_worker` is true on entry when nobody else held the lock; call `share` when what that allowed
+    is done.
+    """
+
+    is_only_worker = False
+
+    def __init__(self, database_path: str) -> None:
+        self._path = f"{database_path}.workers"
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            connect = aiosqlite.connect(self._path, timeout=0, isolation_level=None)
+            self._connection = await stack.enter_async_context(connect)
+            try:
+                await self._connection.execute("BEGIN EXCLUSIVE")
+                self.is_only_worker = True
+            except sqlite3.OperationalError:
+                await self.share()
+            self._stack = stack.pop_all()
+        return self
+
+    async def share(self) -> None:
+        """Hold the lock together with other workers from now on."""
+        if self.is_only_worker:
+            await self._connection.execute("COMMIT")
+        self.is_only_worker = False
+        await self._connection.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
+        await self._connection.execute("BEGIN")
+        await self._connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
