@@ -1,0 +1,803 @@
+"""RunningHub's calls: what goes up, what each answer means, and when nothing can have been sent."""
+
+import asyncio
+import gzip
+import json
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config import Settings
+from errors import (
+    AppError,
+    FileTooLarge,
+    InsufficientBalance,
+    InvalidNodeInfo,
+    InvalidRequest,
+    RunningHubNotConfigured,
+    RunningHubRejected,
+    RunningHubTimeout,
+    RunningHubUnavailable,
+    UnsupportedFile,
+    WebappNotFound,
+)
+from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, settings_with
+from uploads import FileUpload, open_upload
+from webapp_service import (
+    MAX_ANSWER_BYTES,
+    Accepted,
+    Look,
+    NotSent,
+    RunningHubFull,
+    RunState,
+    WebappService,
+    create_client,
+)
+
+pytestmark = pytest.mark.anyio
+
+TASK_ID = "1994070439827980290"
+SAMPLES = Path(__file__).parent / "data"
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def service_for(settings: Settings) -> AsyncIterator[WebappService]:
+    async with create_client(settings) as client:
+        yield WebappService(client, settings)
+
+
+@pytest.fixture
+def webapps(client: httpx.AsyncClient, runninghub: RunningHub) -> WebappService:
+    return WebappService(client, settings_with())
+
+
+async def run(webapps: WebappService) -> Accepted:
+    return await webapps.run(WEBAPP_ID, [NODE])
+
+
+async def form(webapps: WebappService) -> dict[str, Any]:
+    return await webapps.app_data(WEBAPP_ID)
+
+
+async def look(webapps: WebappService) -> Look:
+    return await webapps.look(TASK_ID)
+
+
+async def cancel(webapps: WebappService) -> None:
+    await webapps.cancel(TASK_ID)
+
+
+async def account(webapps: WebappService) -> dict[str, Any]:
+    return await webapps.account()
+
+
+async def a_file() -> FileUpload:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="cat.png"\r\n'
+        b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--b--"
+    )
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    return await open_upload({"content-type": "multipart/form-data; boundary=b"}, chunks(), max_bytes=100)
+
+
+async def upload(webapps: WebappService) -> dict[str, str]:
+    return await webapps.upload(await a_file())
+
+
+ALL_CALLS = (run, form, look, cancel, account, upload)
+FREE_CALLS = (form, look, cancel, account, upload)
+Call = Callable[[WebappService], Awaitable[Any]]
+
+
+def everywhere(runninghub: RunningHub, response: httpx.Response) -> None:
+    for route in (
+        runninghub.run,
+        runninghub.form,
+        runninghub.outputs,
+        runninghub.cancel,
+        runninghub.account,
+        runninghub.upload,
+    ):
+        route.mock(return_value=response)
+
+
+def facts(problem: AppError) -> tuple[type[AppError], Any, Any, Any]:
+    return type(problem), problem.upstream, problem.errors, problem.retry_after
+
+
+# What goes up
+
+
+async def test_the_paid_call_sends_what_runninghub_takes_and_no_more(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    await run(webapps)
+    request = runninghub.run.calls.last.request
+    assert json.loads(request.content) == {"apiKey": API_KEY, "webappId": WEBAPP_ID, "nodeInfoList": [NODE]}
+    assert request.headers["authorization"] == f"Bearer {API_KEY}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["host"] == "runninghub.test"
+
+
+async def test_the_paid_calls_optional_members_go_up_when_they_are_given(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    hook = "https://here/webhooks/runninghub/t/s"
+    await webapps.run(WEBAPP_ID, [], instance_type="plus", access_password="猫", webhook_url=hook)
+    assert json.loads(runninghub.run.calls.last.request.content) == {
+        "apiKey": API_KEY,
+        "webappId": WEBAPP_ID,
+        "nodeInfoList": [],
+        "instanceType": "plus",
+        "accessPassword": "猫",
+        "webhookUrl": hook,
+    }
+
+
+@pytest.mark.parametrize(("call", "route"), [(look, "outputs"), (cancel, "cancel")])
+async def test_a_call_about_a_task_names_it_as_text(
+    webapps: WebappService, runninghub: RunningHub, call: Call, route: str
+) -> None:
+    await call(webapps)
+    sent = json.loads(getattr(runninghub, route).calls.last.request.content)
+    assert sent == {"apiKey": API_KEY, "taskId": TASK_ID}
+
+
+async def test_the_form_is_asked_for_by_key_and_app(webapps: WebappService, runninghub: RunningHub) -> None:
+    await form(webapps)
+    assert dict(runninghub.form.calls.last.request.url.params) == {"apiKey": API_KEY, "webappId": WEBAPP_ID}
+
+
+async def test_the_accounts_call_spells_the_key_in_small_letters(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    runninghub.account.respond(json=answer(0, {"remainCoins": "5"}))
+    assert await account(webapps) == {"remainCoins": "5"}
+    assert json.loads(runninghub.account.calls.last.request.content) == {"apikey": API_KEY}
+
+
+async def test_an_upload_carries_the_file_and_answers_its_name(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    runninghub.upload.respond(json=answer(0, {"fileName": "api/ab.png", "fileType": "input", "x": 1}))
+    assert await upload(webapps) == {"fileName": "api/ab.png", "fileType": "input"}
+    sent = runninghub.upload.calls.last.request.content
+    assert b'name="apiKey"\r\n\r\n' + API_KEY.encode() in sent
+    assert b"\x89PNG" in sent
+
+
+async def test_an_upload_that_cannot_be_read_to_its_end_raises_what_broke_it(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="cat.png"\r\n\r\nhalf'
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    file = await open_upload(headers, chunks(), max_bytes=100)
+    runninghub.upload.respond(json=answer(0, {"fileName": "api/ab.png"}))
+    with pytest.raises(InvalidRequest):
+        await webapps.upload(file)
+
+
+async def test_runninghub_may_live_below_a_path() -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(await reader.readline())
+        await read_request(reader)
+        writer.write(http_answer(json.dumps(answer(804))))
+
+    lines: list[bytes] = []
+    async with server(reply) as url, service_for(settings_with(runninghub_base_url=f"{url}/hub")) as webapps:
+        await look(webapps)
+    assert lines == [b"POST /hub/task/openapi/outputs HTTP/1.1\r\n"]
+
+
+@pytest.mark.parametrize("call", ALL_CALLS)
+async def test_without_a_key_nothing_is_asked(client: httpx.AsyncClient, call: Call) -> None:
+    webapps = WebappService(client, settings_with(runninghub_api_key=None))
+    assert not webapps.is_configured
+    with pytest.raises(RunningHubNotConfigured):
+        await call(webapps)
+    assert webapps.last_word is None
+
+
+# What the paid call's answer means
+
+
+@pytest.mark.parametrize(
+    ("data", "accepted"),
+    [
+        ({"taskId": TASK_ID, "taskStatus": "RUNNING"}, Accepted(TASK_ID, True, None)),
+        ({"taskId": TASK_ID, "taskStatus": "QUEUED"}, Accepted(TASK_ID, False, None)),
+        ({"taskId": TASK_ID, "taskStatus": "CREATE", "promptTips": None}, Accepted(TASK_ID, False, None)),
+        ({"taskId": int(TASK_ID), "promptTips": ""}, Accepted(TASK_ID, False, None)),
+        ({"taskId": TASK_ID, "promptTips": "{broken"}, Accepted(TASK_ID, False, None)),
+    ],
+)
+async def test_an_accepted_task_has_runninghubs_id(
+    webapps: WebappService, runninghub: RunningHub, data: Any, accepted: Accepted
+) -> None:
+    runninghub.run.respond(json=answer(0, data))
+    assert await run(webapps) == accepted
+
+
+async def test_node_errors_beside_code_0_are_told(webapps: WebappService, runninghub: RunningHub) -> None:
+    error = {
+        "type": "value_not_in_list",
+        "message": "Value not in list",
+        "details": "sampler: 'x'",
+        "extra_info": {"input_name": "sampler"},
+    }
+    tips = {"result": True, "node_errors": {"3": {"errors": [error], "class_type": "KSampler"}}}
+    runninghub.run.respond(json=runninghub.accepted(promptTips=json.dumps(tips)))
+    assert (await run(webapps)).node_errors == {
+        "message": "Value not in list: sampler: 'x'",
+        "node_id": "3",
+        "node_name": "KSampler",
+    }
+
+
+@pytest.mark.parametrize("code", [415, 421, 814, 1003, 1520])
+async def test_a_full_runninghub_is_full_for_the_paid_call_and_busy_for_others(
+    webapps: WebappService, runninghub: RunningHub, code: int
+) -> None:
+    everywhere(runninghub, httpx.Response(200, json=answer(code, msg="FULL")))
+    upstream = {"code": code, "msg": "FULL"}
+    with pytest.raises(RunningHubFull) as full:
+        await run(webapps)
+    assert full.value.upstream == upstream
+    for call in FREE_CALLS:
+        with pytest.raises(RunningHubRejected) as busy:
+            await call(webapps)
+        assert facts(busy.value) == (RunningHubRejected, upstream, None, 5)
+
+
+async def test_http_429_is_full_as_well_whatever_it_holds(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    everywhere(runninghub, httpx.Response(429, html="<h1>slow down</h1>"))
+    with pytest.raises(RunningHubFull):
+        await run(webapps)
+    for call in FREE_CALLS:
+        with pytest.raises(RunningHubRejected) as busy:
+            await call(webapps)
+        assert facts(busy.value) == (RunningHubRejected, {"code": 429, "msg": "HTTP 429"}, None, 5)
+
+
+REFUSALS: list[tuple[int, str, type[AppError]]] = [
+    (414, "TASK_CREATE_FAILED_BY_NOT_ENOUGH_POWER_VALUE", InsufficientBalance),
+    (416, "TASK_CREATE_FAILED_BY_NOT_ENOUGH_WALLET", InsufficientBalance),
+    (605, "", InsufficientBalance),
+    (812, "CORPAPIKEY_INSUFFICIENT_FUNDS", InsufficientBalance),
+    (433, "VALIDATE_PROMPT_FAILED", InvalidNodeInfo),
+    (803, "APIKEY_INVALID_NODE_INFO", InvalidNodeInfo),
+    (1101, "", InvalidNodeInfo),
+    (809, "APIKEY_FILE_SIZE_EXCEEDED", FileTooLarge),
+    (1008, "", FileTooLarge),
+    (901, "WEBAPP_NOT_EXISTS", WebappNotFound),
+    (1, "webapp not exists", WebappNotFound),
+    *(
+        (code, f"CODE_{code}", RunningHubRejected)
+        for code in (
+            *(-1, 1, 301, 380, 401, 412, 423, 435, 436, 500, 801, 802, 804, 805, 806, 807, 808, 810, 811),
+            *(813, 1000, 1001, 1002, 1005, 1007, 1009, 1010, 1011, 1012, 1014, 99999),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "msg", "kind"), REFUSALS)
+async def test_each_code_that_refuses_the_paid_call_has_its_problem(
+    webapps: WebappService, runninghub: RunningHub, code: int, msg: str, kind: type[AppError]
+) -> None:
+    runninghub.run.respond(json={"code": code, "msg": msg, "data": None})
+    with pytest.raises(AppError) as refused:
+        await run(webapps)
+    errors = [{"nodeId": None, "fieldName": None, "msg": msg}] if kind is InvalidNodeInfo else None
+    assert facts(refused.value) == (kind, {"code": code, "msg": msg}, errors, None)
+    assert refused.value.message.startswith(f"RunningHub answered {code} ({msg or 'no message'}). ")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+async def test_a_refusal_in_http_alone_is_rejected(
+    webapps: WebappService, runninghub: RunningHub, status: int
+) -> None:
+    everywhere(runninghub, httpx.Response(status, html="<h1>no</h1>"))
+    for call in ALL_CALLS:
+        with pytest.raises(RunningHubRejected) as refused:
+            await call(webapps)
+        upstream = {"code": status, "msg": f"HTTP {status}"}
+        assert facts(refused.value) == (RunningHubRejected, upstream, None, None)
+
+
+async def test_a_refusal_in_http_and_json_is_told_by_its_code(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    everywhere(runninghub, httpx.Response(401, json=answer(-1, msg="ApiKey verification failed")))
+    for call in ALL_CALLS:
+        with pytest.raises(RunningHubRejected) as refused:
+            await call(webapps)
+        assert refused.value.upstream == {"code": -1, "msg": "ApiKey verification failed"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(500, html="<h1>oops</h1>"),
+        httpx.Response(503, json=answer(421)),
+        httpx.Response(504, html="<h1>gateway</h1>"),
+        httpx.Response(408, text=""),
+        httpx.Response(302, headers={"location": "https://elsewhere/"}),
+        httpx.Response(200, html="<h1>welcome</h1>"),
+        httpx.Response(200, text=""),
+        httpx.Response(200, text="{"),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={"msg": "success"}),
+        httpx.Response(200, json={"code": True, "data": {"taskId": "1"}}),
+        httpx.Response(200, json={"code": 0.0, "data": {"taskId": "1"}}),
+        httpx.Response(200, text="[" * 100_000),
+        httpx.Response(200, content=b"x" * (MAX_ANSWER_BYTES + 1)),
+    ],
+    ids=range(14),
+)
+async def test_an_answer_that_cannot_be_read_is_unavailable_and_never_a_refusal(
+    webapps: WebappService, runninghub: RunningHub, response: httpx.Response
+) -> None:
+    everywhere(runninghub, response)
+    for call in ALL_CALLS:
+        with pytest.raises(RunningHubUnavailable) as unknown:
+            await call(webapps)
+        assert facts(unknown.value) == (RunningHubUnavailable, None, None, 5)
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], "x", {}, {"taskId": None}, {"taskId": ""}, {"taskId": True}, {"taskId": 1.5e18}]
+)
+async def test_code_0_without_a_task_id_leaves_the_paid_call_unknown(
+    webapps: WebappService, runninghub: RunningHub, data: Any
+) -> None:
+    runninghub.run.respond(json=answer(0, data))
+    with pytest.raises(RunningHubUnavailable):
+        await run(webapps)
+
+
+async def test_a_code_that_is_text_is_read_as_a_number(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    runninghub.run.respond(json={"code": "421", "msg": "TASK_QUEUE_MAXED"})
+    with pytest.raises(RunningHubFull):
+        await run(webapps)
+
+
+MISMATCH = "NODE_INFO_MISMATCH(nodeId=15, fieldName=txt, reason=field_not_found_in_node_inputs)"
+NODE_ERRORS = {
+    "node_errors": {
+        "3": {
+            "errors": [{"message": "Value not in list", "extra_info": {"input_name": "sampler"}}, "odd"],
+            "class_type": "KSampler",
+        }
+    }
+}
+SAMPLER = {"nodeId": "3", "fieldName": "sampler", "msg": "Value not in list"}
+
+
+@pytest.mark.parametrize(
+    ("msg", "data", "errors"),
+    [
+        (MISMATCH, None, [{"nodeId": "15", "fieldName": "txt", "msg": "field_not_found_in_node_inputs"}]),
+        (json.dumps(NODE_ERRORS), None, [SAMPLER]),
+        ("VALIDATE_PROMPT_FAILED", NODE_ERRORS, [SAMPLER]),
+        ("VALIDATE_PROMPT_FAILED", {"promptTips": json.dumps(NODE_ERRORS)}, [SAMPLER]),
+        ("odd", {"node_errors": [1]}, [{"nodeId": None, "fieldName": None, "msg": "odd"}]),
+        (None, None, [{"nodeId": None, "fieldName": None, "msg": ""}]),
+    ],
+)
+async def test_refused_values_are_named_where_runninghub_names_them(
+    webapps: WebappService, runninghub: RunningHub, msg: Any, data: Any, errors: list[dict[str, Any]]
+) -> None:
+    runninghub.run.respond(json={"code": 803, "msg": msg, "data": data})
+    with pytest.raises(InvalidNodeInfo) as refused:
+        await run(webapps)
+    assert refused.value.errors == errors
+
+
+# What the other calls' answers mean
+
+
+@pytest.mark.parametrize(
+    ("code", "msg", "kind"),
+    [
+        (808, "file type not supported", UnsupportedFile),
+        (301, "不支持的文件格式", UnsupportedFile),
+        (808, "APIKEY_UPLOAD_FAILED", RunningHubRejected),
+        (809, "APIKEY_FILE_SIZE_EXCEEDED", FileTooLarge),
+        (1008, "file size exceeded", FileTooLarge),
+        (1, "webapp not exists", RunningHubRejected),
+    ],
+)
+async def test_a_refused_upload_says_why(
+    webapps: WebappService, runninghub: RunningHub, code: int, msg: str, kind: type[AppError]
+) -> None:
+    runninghub.upload.respond(json=answer(code, msg=msg))
+    with pytest.raises(AppError) as refused:
+        await upload(webapps)
+    assert facts(refused.value) == (kind, {"code": code, "msg": msg}, None, None)
+
+
+@pytest.mark.parametrize("data", [None, {}, {"fileName": None}, {"fileName": ""}, {"fileName": 5}])
+async def test_an_upload_without_a_name_is_unavailable(
+    webapps: WebappService, runninghub: RunningHub, data: Any
+) -> None:
+    runninghub.upload.respond(json=answer(0, data))
+    with pytest.raises(RunningHubUnavailable):
+        await upload(webapps)
+
+
+@pytest.mark.parametrize("code", [1, 901])
+async def test_an_app_that_runninghub_does_not_know_is_not_found(
+    webapps: WebappService, runninghub: RunningHub, code: int
+) -> None:
+    runninghub.form.respond(json=answer(code, msg="webapp not exists"))
+    with pytest.raises(WebappNotFound):
+        await form(webapps)
+
+
+@pytest.mark.parametrize("call", [form, account])
+async def test_data_that_is_no_object_is_unavailable(
+    webapps: WebappService, runninghub: RunningHub, call: Call
+) -> None:
+    everywhere(runninghub, httpx.Response(200, json=answer(0, [1])))
+    with pytest.raises(RunningHubUnavailable):
+        await call(webapps)
+
+
+FILES = [{"fileUrl": "https://x/y.png", "fileType": "png", "taskCostTime": "27", "nodeId": "9"}]
+REASON = {
+    "node_name": "KSampler",
+    "node_id": "3",
+    "exception_type": "torch.OutOfMemoryError",
+    "exception_message": "Allocation on device",
+    "traceback": '["  File \\"/x.py\\""]',
+    "current_inputs": "{}",
+}
+WHY = {"message": "Allocation on device", "node_id": "3", "node_name": "KSampler"}
+LOOKS: Sequence[tuple[dict[str, Any], Look]] = [
+    (answer(0, FILES), Look(RunState.FINISHED, results=FILES)),
+    (answer(0, []), Look(RunState.FINISHED, results=[])),
+    (answer(0, None, "任务运行中"), Look(RunState.RUNNING)),
+    (answer(804), Look(RunState.RUNNING)),
+    (answer(804, {"netWssUrl": "wss://secret"}), Look(RunState.RUNNING)),
+    (answer(813), Look(RunState.QUEUED)),
+    (answer(423), Look(RunState.UNKNOWN)),
+    (answer(807), Look(RunState.UNKNOWN)),
+    (answer(1004), Look(RunState.UNKNOWN)),
+    (answer(805), Look(RunState.FAILED)),
+    (answer(805, {"failedReason": None}), Look(RunState.FAILED)),
+    (answer(805, {"failedReason": {}}), Look(RunState.FAILED)),
+    (answer(805, {"failedReason": REASON}), Look(RunState.FAILED, reason=WHY)),
+    (answer(805, {"failedReason": json.dumps(REASON)}), Look(RunState.FAILED, reason=WHY)),
+    (
+        answer(805, {"failedReason": {"exception_type": "KeyError"}}),
+        Look(RunState.FAILED, reason={"message": "KeyError"}),
+    ),
+    (
+        answer(805, {"failedReason": {"node_id": 3}}),
+        Look(RunState.FAILED, reason={"message": "CODE_805", "node_id": "3"}),
+    ),
+    *(
+        (answer(code, msg="content check"), Look(RunState.FAILED, reason={"message": "content check"}))
+        for code in (1006, 1013, 1015, 1501, 1504, 1505, 1516, 1517, 1519, 1601, 2001)
+    ),
+]
+
+
+@pytest.mark.parametrize(("envelope", "expected"), LOOKS)
+async def test_a_look_reads_runninghubs_word(
+    webapps: WebappService, runninghub: RunningHub, envelope: dict[str, Any], expected: Look
+) -> None:
+    runninghub.outputs.respond(json=envelope)
+    assert await look(webapps) == expected
+
+
+@pytest.mark.parametrize(("code", "data"), [(0, {}), (0, "x"), (500, None), (1000, None), (806, None)])
+async def test_any_other_word_is_a_problem_and_no_outcome(
+    webapps: WebappService, runninghub: RunningHub, code: int, data: Any
+) -> None:
+    runninghub.outputs.respond(json=answer(code, data))
+    with pytest.raises(AppError) as problem:
+        await look(webapps)
+    assert type(problem.value) is (RunningHubUnavailable if code == 0 else RunningHubRejected)
+
+
+@pytest.mark.parametrize("code", [0, 423, 807, 1004])
+async def test_to_cancel_a_task_that_runninghub_does_not_know_is_no_error(
+    webapps: WebappService, runninghub: RunningHub, code: int
+) -> None:
+    runninghub.cancel.respond(json=answer(code))
+    await cancel(webapps)
+
+
+async def test_a_cancel_that_is_refused_is_a_problem(webapps: WebappService, runninghub: RunningHub) -> None:
+    runninghub.cancel.respond(json=answer(500))
+    with pytest.raises(RunningHubRejected):
+        await cancel(webapps)
+
+
+async def test_the_plans_own_sample_is_read(webapps: WebappService, runninghub: RunningHub) -> None:
+    sample = json.loads((SAMPLES / "api-call-demo.json").read_text("utf-8"))
+    runninghub.form.respond(json=sample)
+    assert await form(webapps) == sample["data"]
+
+
+async def test_half_a_surrogate_pair_becomes_a_question_mark(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    text = '{"code": 0, "data": [{"fileUrl": "cut \\ud83d off"}]}'
+    runninghub.outputs.respond(text=text)
+    assert await look(webapps) == Look(RunState.FINISHED, results=[{"fileUrl": "cut ? off"}])
+
+
+# The key stays here
+
+
+@pytest.mark.parametrize("before", [0, 5, 980, 995])
+async def test_a_message_that_repeats_the_key_is_told_without_it(
+    webapps: WebappService, runninghub: RunningHub, before: int
+) -> None:
+    everywhere(runninghub, httpx.Response(200, json=answer(301, msg="x" * before + API_KEY + " is wrong")))
+    for call in ALL_CALLS:
+        with pytest.raises(AppError) as refused:
+            await call(webapps)
+        told = f"{refused.value.message} {refused.value.upstream} {refused.value.errors}"
+        assert API_KEY[:8] not in told
+
+
+async def test_no_log_line_holds_the_key(
+    webapps: WebappService, runninghub: RunningHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "webapp_service"):
+        await form(webapps)
+        runninghub.form.mock(side_effect=httpx.ConnectError(f"no {API_KEY}"))
+        with pytest.raises(RunningHubUnavailable):
+            await form(webapps)
+    assert [record.__dict__["upstream_code"] for record in caplog.records] == ["0", "no answer"]
+    assert API_KEY not in "".join(str(record.__dict__) for record in caplog.records)
+
+
+async def test_the_last_word_is_what_runninghub_said_last(
+    webapps: WebappService, runninghub: RunningHub
+) -> None:
+    words = []
+    for response in (
+        httpx.Response(200, json=answer(804)),
+        httpx.Response(200, json=answer(805)),
+        httpx.Response(502, text=""),
+        httpx.ConnectError("no"),
+    ):
+        runninghub.outputs.mock(side_effect=[response])
+        await asyncio.gather(look(webapps), return_exceptions=True)
+        words.append(webapps.last_word and webapps.last_word.word)
+    assert words == ["804", "805", "HTTP 502", "no answer"]
+
+
+# When nothing can have been sent: real sockets, since only they break as sockets do
+
+
+async def read_request(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+    )
+    await reader.readexactly(length)
+
+
+def http_answer(text: str, *headers: str) -> bytes:
+    head = [f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}", *headers]
+    return ("\r\n".join(head) + "\r\n\r\n" + text).encode()
+
+
+async def close_unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accepted, and closed before anything was read."""
+
+
+async def close_after_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+
+
+async def reset_after_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    reset(writer)
+
+
+async def reset_unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def half_a_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+async def half_a_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"code": 0, "data": {"taskId": "1"')
+
+
+async def no_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(b"220 mail.example.com ESMTP\r\n")
+
+
+async def plain_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+async def broken_gzip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(http_answer("no gzip at all", "Content-Encoding: gzip"))
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def hang_in_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+    await reader.read()
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Each byte comes in time, the whole does not."""
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[str]:
+    """A server on loopback that does to each connection what `handler` does, then closes it."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        close_unread,
+        close_after_request,
+        reset_unread,
+        reset_after_request,
+        half_a_head,
+        half_a_body,
+        no_http,
+        broken_gzip,
+        hang,
+        hang_in_the_body,
+        drip,
+    ],
+)
+async def test_once_a_connection_was_made_the_paid_call_may_have_been_sent(handler: Handler) -> None:
+    async with server(handler) as url:
+        settings = settings_with(runninghub_base_url=url, runninghub_timeout_s=0.15)
+        async with service_for(settings) as webapps:
+            with pytest.raises(RunningHubTimeout) as unknown:
+                await run(webapps)
+    assert facts(unknown.value) == (RunningHubTimeout, None, None, 5)
+
+
+@pytest.mark.parametrize("handler", [close_after_request, reset_after_request, half_a_body, no_http])
+async def test_a_free_call_whose_connection_breaks_is_unavailable(handler: Handler) -> None:
+    async with server(handler) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
+        with pytest.raises(RunningHubUnavailable):
+            await look(webapps)
+
+
+async def test_a_free_call_that_is_not_answered_in_time_is_a_timeout() -> None:
+    async with server(hang) as url:
+        settings = settings_with(runninghub_base_url=url, runninghub_timeout_s=0.1)
+        async with service_for(settings) as webapps:
+            with pytest.raises(RunningHubTimeout):
+                await look(webapps)
+
+
+async def assert_not_sent(url: str, timeout_s: float = 5) -> None:
+    settings = settings_with(runninghub_base_url=url, runninghub_timeout_s=timeout_s)
+    async with service_for(settings) as webapps:
+        with pytest.raises(NotSent):
+            await run(webapps)
+        with pytest.raises(RunningHubUnavailable) as unavailable:
+            await look(webapps)
+    assert facts(unavailable.value) == (RunningHubUnavailable, None, None, 5)
+
+
+async def test_a_refused_connection_has_sent_nothing() -> None:
+    await assert_not_sent(f"http://127.0.0.1:{free_port()}")
+
+
+async def test_a_name_that_is_not_found_has_sent_nothing() -> None:
+    await assert_not_sent("http://name.invalid")
+
+
+@pytest.mark.parametrize("handler", [close_unread, reset_unread, plain_http])
+async def test_a_tls_handshake_that_fails_has_sent_nothing(handler: Handler) -> None:
+    async with server(handler) as url:
+        await assert_not_sent(url.replace("http:", "https:"))
+
+
+async def test_a_tls_handshake_that_is_not_answered_in_time_has_sent_nothing() -> None:
+    async with server(hang) as url:
+        await assert_not_sent(url.replace("http:", "https:"), timeout_s=0.2)
+
+
+async def test_a_connection_that_is_not_accepted_in_time_has_sent_nothing() -> None:
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        await assert_not_sent(f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout_s=0.2)
+
+
+async def test_a_paid_call_on_a_kept_connection_that_breaks_is_not_made_again() -> None:
+    async def first_works(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_answer(json.dumps(answer(0, {"taskId": "1"}))))
+        await read_request(reader)
+        requests.append("second")
+
+    requests: list[str] = []
+    async with server(first_works) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
+        assert await run(webapps) == Accepted("1", False, None)
+        with pytest.raises(RunningHubTimeout):
+            await run(webapps)
+    assert requests == ["second"]
+
+
+async def test_a_packed_answer_is_read() -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        body = gzip.compress(json.dumps(answer(813)).encode())
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async with server(reply) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
+        assert await look(webapps) == Look(RunState.QUEUED)
