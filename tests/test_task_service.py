@@ -1,0 +1,775 @@
+"""A task's life: the check before paying, what RunningHub's word makes of a task, and a person's words."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from database import Change, Database, Task
+from database import TaskStatus as S
+from errors import (
+    AppError,
+    IdempotencyKeyReused,
+    InsufficientBalance,
+    InvalidNodeInfo,
+    NotCancellable,
+    NotUnknown,
+    RunningHubNotConfigured,
+    RunningHubRejected,
+    RunningHubUnavailable,
+    TaskNotFound,
+    TooManyPending,
+)
+from task_service import LOST_AFTER_S, Submission, TaskService
+from tests.conftest import (
+    API_KEY,
+    NODE,
+    WEBAPP_ID,
+    Clock,
+    Core,
+    MakeCore,
+    RunningHub,
+    add,
+    answer,
+    at_runninghub,
+    stored,
+)
+
+pytestmark = pytest.mark.anyio
+
+SUBMISSION = Submission(WEBAPP_ID, [NODE])
+FILES = [{"fileUrl": "https://x/1.png", "taskCostTime": "27"}, {"fileUrl": "https://x/2.png"}]
+FORM_NODE = {
+    "nodeId": "9",
+    "fieldName": "steps",
+    "fieldType": "INT",
+    "fieldValue": "20",
+    "fieldData": '["INT", {"min": 1, "max": 50}]',
+}
+STEPS = {"nodeId": "9", "fieldName": "steps", "fieldValue": "20"}
+SAMPLE_NODE = {"nodeId": "3", "fieldName": "image", "fieldType": "IMAGE", "fieldValue": "sample.png"}
+
+
+def form_with(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return answer(0, {"webappName": "An app", "nodeInfoList": list(nodes)})
+
+
+def says(runninghub: RunningHub, code: int, data: Any = None) -> None:
+    """What RunningHub says of every task."""
+    runninghub.outputs.respond(json=answer(code, data))
+
+
+async def looked(core: Core, task_id: str = "task-1") -> Task:
+    """The task after a look, as the watch makes it."""
+    await core.tasks.look(await stored(core.database, task_id))
+    return await stored(core.database, task_id)
+
+
+async def unknown(database: Database, hint: str | None = None) -> Task:
+    await add(database)
+    if hint:
+        await database.hint_finished("task-1", hint)
+    moved = await database.move("task-1", Change(S.SUBMIT_UNKNOWN, error={"code": "c", "message": "m"}))
+    assert moved
+    return moved
+
+
+# Submitting
+
+
+async def test_a_submit_answers_the_task_as_it_is_stored(core: Core, runninghub: RunningHub) -> None:
+    submission = Submission(WEBAPP_ID, [NODE], "plus", "open sesame", "key")
+    task, warnings = await core.tasks.submit(submission)
+    assert warnings == []
+    assert task == await stored(core.database, task.id)
+    assert (task.status, task.node_info, task.instance_type) == (S.RUNNING, [NODE], "plus")
+    assert task.request_digest == core.secret.digest(submission.text)
+    sent = json.loads(runninghub.run.calls.last.request.content)
+    assert (sent["instanceType"], sent["accessPassword"]) == ("plus", "open sesame")
+
+
+async def test_ids_sort_by_the_time_of_their_submit(core: Core, clock: Clock) -> None:
+    ids = []
+    for _ in range(3):
+        clock.go_on(1)
+        task, _ = await core.tasks.submit(SUBMISSION)
+        ids.append(task.id)
+    assert ids == sorted(set(ids))
+    assert {len(task_id) for task_id in ids} == {32}
+
+
+async def test_without_a_key_nothing_is_stored(make_core: MakeCore) -> None:
+    async with make_core(runninghub_api_key=None) as core:
+        with pytest.raises(RunningHubNotConfigured):
+            await core.tasks.submit(SUBMISSION)
+        assert sum((await core.database.count_by_status()).values()) == 0
+
+
+async def test_a_refused_submit_names_the_row_it_left(core: Core, runninghub: RunningHub) -> None:
+    runninghub.run.respond(json=answer(416))
+    with pytest.raises(InsufficientBalance) as refused:
+        await core.tasks.submit(SUBMISSION)
+    assert (await stored(core.database, refused.value.task_id or "")).status is S.FAILED
+
+
+async def test_past_max_pending_a_submit_is_told_to_come_again(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    runninghub.run.respond(json=answer(421))
+    async with make_core(max_pending_tasks=1) as core:
+        first, _ = await core.tasks.submit(SUBMISSION)
+        assert first.status is S.PENDING
+        with pytest.raises(TooManyPending) as refused:
+            await core.tasks.submit(SUBMISSION)
+        assert refused.value.retry_after == 10
+        assert "raise MAX_PENDING_TASKS" in refused.value.message
+
+
+# The same key
+
+
+async def test_ten_submits_at_once_with_one_key_are_one_task_and_one_call(
+    core: Core, runninghub: RunningHub
+) -> None:
+    submission = replace(SUBMISSION, idempotency_key="key")
+    answers = await asyncio.gather(*(core.tasks.submit(submission) for _ in range(10)))
+    assert len({task.id for task, _ in answers}) == 1
+    assert {task.status for task, _ in answers} == {S.RUNNING}
+    assert runninghub.run.call_count == 1
+    assert sum((await core.database.count_by_status()).values()) == 1
+
+
+async def test_the_same_key_after_a_restart_is_the_same_task(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    submission = replace(SUBMISSION, idempotency_key="key", access_password="open sesame")
+    async with make_core() as core:
+        first, _ = await core.tasks.submit(submission)
+    async with make_core() as core:
+        assert await core.tasks.submit(submission) == (first, [])
+    assert runninghub.run.call_count == 1
+
+
+async def test_the_same_key_with_a_refused_task_gets_its_row_and_pays_for_nothing_more(
+    core: Core, runninghub: RunningHub
+) -> None:
+    runninghub.run.respond(json=answer(416))
+    submission = replace(SUBMISSION, idempotency_key="key")
+    with pytest.raises(InsufficientBalance) as refused:
+        await core.tasks.submit(submission)
+    task, _ = await core.tasks.submit(submission)
+    assert (task.id, task.status) == (refused.value.task_id, S.FAILED)
+    assert runninghub.run.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"webapp_id": "2"},
+        {"node_info": []},
+        {"instance_type": "plus"},
+        {"access_password": "open sesame"},
+    ],
+)
+async def test_the_same_key_with_another_body_is_refused(
+    core: Core, runninghub: RunningHub, other: dict[str, Any]
+) -> None:
+    submission = replace(SUBMISSION, idempotency_key="key")
+    await core.tasks.submit(submission)
+    with pytest.raises(IdempotencyKeyReused):
+        await core.tasks.submit(replace(submission, **other))
+    assert runninghub.run.call_count == 1
+
+
+async def test_a_key_whose_task_waits_is_answered_although_no_more_may_wait(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    runninghub.run.respond(json=answer(421))
+    submission = replace(SUBMISSION, idempotency_key="key")
+    async with make_core(max_pending_tasks=1) as core:
+        first, _ = await core.tasks.submit(submission)
+        again, _ = await core.tasks.submit(submission)
+        assert again == first
+
+
+# The check before paying
+
+
+async def test_a_value_that_does_not_fit_is_refused_before_anything_is_stored(
+    core: Core, runninghub: RunningHub
+) -> None:
+    runninghub.form.respond(json=form_with(FORM_NODE))
+    with pytest.raises(InvalidNodeInfo) as refused:
+        await core.tasks.submit(Submission(WEBAPP_ID, [STEPS | {"fieldValue": "99"}]))
+    assert refused.value.errors == [
+        {"nodeId": "9", "fieldName": "steps", "msg": "Must be at most 50."},
+    ]
+    assert sum((await core.database.count_by_status()).values()) == 0
+    assert runninghub.run.call_count == 0
+
+
+async def test_a_form_is_fetched_anew_before_it_refuses(core: Core, runninghub: RunningHub) -> None:
+    wider = FORM_NODE | {"fieldData": '["INT", {"min": 1, "max": 100}]'}
+    pages = [httpx.Response(200, json=form_with(node)) for node in (FORM_NODE, wider)]
+    runninghub.form.mock(side_effect=pages)
+    await core.forms.cached(WEBAPP_ID)
+    task, _ = await core.tasks.submit(Submission(WEBAPP_ID, [STEPS | {"fieldValue": "99"}]))
+    assert task.status is S.RUNNING
+    assert runninghub.form.call_count == 2
+
+
+async def test_a_form_that_accepts_is_fetched_once(core: Core, runninghub: RunningHub) -> None:
+    for _ in range(3):
+        await core.tasks.submit(SUBMISSION)
+    assert runninghub.form.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "response", [httpx.Response(500), httpx.Response(200, json=answer(1, msg="webapp not exists"))]
+)
+async def test_without_a_form_there_is_no_check(
+    core: Core, runninghub: RunningHub, response: httpx.Response
+) -> None:
+    runninghub.form.mock(return_value=response)
+    task, warnings = await core.tasks.submit(Submission(WEBAPP_ID, [STEPS | {"fieldValue": "99"}]))
+    assert (task.status, warnings) == (S.RUNNING, [])
+
+
+async def test_a_form_without_fields_says_nothing_about_values(core: Core, runninghub: RunningHub) -> None:
+    runninghub.form.respond(json=form_with())
+    task, _ = await core.tasks.submit(SUBMISSION)
+    assert task.status is S.RUNNING
+
+
+async def test_a_file_left_at_the_authors_sample_is_a_warning(core: Core, runninghub: RunningHub) -> None:
+    runninghub.form.respond(json=form_with(NODE, SAMPLE_NODE))
+    _, warnings = await core.tasks.submit(SUBMISSION)
+    assert warnings == [
+        {
+            "nodeId": "3",
+            "fieldName": "image",
+            "message": "The author's sample file will be used; upload your own if that is not meant.",
+        }
+    ]
+
+
+async def test_a_field_that_changed_since_the_front_end_read_it_is_a_warning(
+    core: Core, runninghub: RunningHub
+) -> None:
+    changed = FORM_NODE | {"fieldValue": "30"}
+    pages = [httpx.Response(200, json=form_with(NODE, node)) for node in (FORM_NODE, changed)]
+    runninghub.form.mock(side_effect=pages)
+    await core.forms.give(WEBAPP_ID)
+    await core.forms.fetch(WEBAPP_ID)
+    _, warnings = await core.tasks.submit(Submission(WEBAPP_ID, [NODE, STEPS]))
+    assert warnings == [
+        {
+            "nodeId": "9",
+            "fieldName": "steps",
+            "message": "The app's author has changed this field since the form was read.",
+        }
+    ]
+
+
+# Looks
+
+
+async def test_a_finished_task_has_its_results_and_the_run_time_that_runninghub_counted(
+    core: Core, runninghub: RunningHub, clock: Clock
+) -> None:
+    await at_runninghub(core.database)
+    clock.go_on(40)
+    says(runninghub, 0, FILES)
+    task = await looked(core)
+    assert (task.status, task.result_data, task.error) == (S.SUCCESS, FILES, None)
+    assert await core.run_times.of(WEBAPP_ID) == [27.0]
+
+
+@pytest.mark.parametrize("cost", [None, "0", 0, "soon", "nan", "-1", "inf", 1e9, [1]])
+async def test_without_runninghubs_count_the_run_time_is_ours(
+    core: Core, runninghub: RunningHub, clock: Clock, cost: Any
+) -> None:
+    await at_runninghub(core.database)
+    clock.go_on(40)
+    runninghub.outputs.respond(text=json.dumps(answer(0, [{"taskCostTime": cost}, "odd"])))
+    assert (await looked(core)).status is S.SUCCESS
+    assert await core.run_times.of(WEBAPP_ID) == [40.0]
+
+
+async def test_a_task_without_outputs_is_a_success_with_an_empty_list(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 0, [])
+    assert (await looked(core)).result_data == []
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "after"),
+    [
+        (S.QUEUED, 804, S.RUNNING),
+        (S.RUNNING, 813, S.QUEUED),
+        (S.QUEUED, 813, S.QUEUED),
+        (S.RUNNING, 804, S.RUNNING),
+        (S.QUEUED, 0, S.RUNNING),
+    ],
+)
+async def test_a_task_follows_runninghubs_progress_and_is_looked_at_again(
+    core: Core, runninghub: RunningHub, clock: Clock, before: S, code: int, after: S
+) -> None:
+    task = await at_runninghub(core.database, status=before)
+    says(runninghub, code)
+    seen = await looked(core)
+    assert (seen.status, seen.version) == (after, task.version + (before is not after))
+    due_ms = await core.database.next_due_ms()
+    assert due_ms
+    assert 1800 <= due_ms - clock.now_ms <= 2200
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (None, {"code": "run_failed", "message": "RunningHub ended the task and gave no reason."}),
+        (
+            {"failedReason": {"exception_message": "no memory", "node_id": "3", "node_name": "KSampler"}},
+            {"code": "run_failed", "message": "no memory", "node_id": "3", "node_name": "KSampler"},
+        ),
+    ],
+)
+async def test_a_failed_task_says_why(
+    core: Core, runninghub: RunningHub, data: Any, error: dict[str, str]
+) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 805, data)
+    task = await looked(core)
+    assert (task.status, task.error, task.result_data) == (S.FAILED, error, None)
+
+
+async def test_node_errors_of_the_submit_are_the_error_of_a_task_that_fails(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await add(core.database)
+    node_errors = {"message": "Value not in list", "node_id": "3", "node_name": "KSampler"}
+    change = Change(S.RUNNING, runninghub_task_id="1001", node_errors=node_errors)
+    await core.database.move("task-1", change)
+    says(runninghub, 805)
+    assert (await looked(core)).error == {"code": "run_failed", **node_errors}
+
+
+async def test_a_failure_without_a_reason_after_a_cancel_is_the_cancel(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    await core.database.request_cancel("task-1")
+    says(runninghub, 805)
+    task = await looked(core)
+    assert (task.status, task.error) == (S.CANCELLED, None)
+
+
+async def test_a_failure_with_a_reason_after_a_cancel_is_a_failure(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    await core.database.request_cancel("task-1")
+    says(runninghub, 805, {"failedReason": {"exception_message": "no memory"}})
+    assert (await looked(core)).error == {"code": "run_failed", "message": "no memory"}
+
+
+async def test_a_cancelled_task_that_finished_all_the_same_is_a_success(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    await core.database.request_cancel("task-1")
+    says(runninghub, 0, FILES)
+    assert (await looked(core)).status is S.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(500, html="<h1>oops</h1>"),
+        httpx.Response(200, json=answer(806)),
+        httpx.Response(200, json=answer(1000)),
+        httpx.Response(200, json=answer(421)),
+        httpx.Response(200, json=answer(0, {})),
+        httpx.Response(429),
+    ],
+)
+async def test_a_look_that_says_nothing_changes_nothing(
+    core: Core, runninghub: RunningHub, response: httpx.Response
+) -> None:
+    before = await at_runninghub(core.database)
+    runninghub.outputs.mock(return_value=response)
+    with pytest.raises(AppError):
+        await core.tasks.look(before)
+    assert await stored(core.database) == before
+
+
+async def test_a_final_task_is_not_asked_about(core: Core, runninghub: RunningHub) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 0, FILES)
+    final = await looked(core)
+    assert await looked(core) == final == await core.tasks.query("task-1")
+    assert runninghub.outputs.call_count == 1
+
+
+async def test_the_end_of_a_task_sends_the_next_that_waits(
+    core: Core, runninghub: RunningHub, clock: Clock
+) -> None:
+    await at_runninghub(core.database, 1)
+    runninghub.run.mock(side_effect=[httpx.Response(200, json=answer(421)), httpx.Response(500)])
+    waiting, _ = await core.tasks.submit(SUBMISSION)
+    assert waiting.status is S.PENDING
+    says(runninghub, 0, FILES)
+    await looked(core)
+    await core.dispatcher.close()
+    assert (await stored(core.database, waiting.id)).status is S.SUBMIT_UNKNOWN
+
+
+# Lost at RunningHub
+
+
+async def test_a_task_is_lost_after_ten_minutes_of_that_word_and_not_before(
+    core: Core, runninghub: RunningHub, clock: Clock
+) -> None:
+    await at_runninghub(core.database)
+    began_ms = clock.now_ms
+    says(runninghub, 807)
+    for seconds in (0, 60, LOST_AFTER_S - 60.001):
+        clock.go_on(seconds)
+        task = await looked(core)
+        assert (task.status, task.lost_since_ms) == (S.RUNNING, began_ms)
+        assert await core.database.next_due_ms()
+    clock.go_on(0.001)
+    task = await looked(core)
+    assert task.status is S.FAILED
+    assert task.error == {
+        "code": "lost_at_runninghub",
+        "message": "RunningHub took this task and now says that it does not know it.",
+    }
+
+
+@pytest.mark.parametrize("code", [804, 813, 0])
+async def test_any_other_word_starts_the_ten_minutes_anew(
+    core: Core, runninghub: RunningHub, clock: Clock, code: int
+) -> None:
+    await at_runninghub(core.database)
+    for word in (807, code, 807):
+        says(runninghub, word)
+        await looked(core)
+        clock.go_on(LOST_AFTER_S - 1)
+    assert (await looked(core)).status is not S.FAILED
+    clock.go_on(1)
+    assert (await looked(core)).status is S.FAILED
+
+
+async def test_a_clock_that_steps_back_does_not_lose_a_task_early(
+    core: Core, runninghub: RunningHub, clock: Clock
+) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 423)
+    await looked(core)
+    clock.go_on(-86_400)
+    assert (await looked(core)).lost_since_ms == clock.now_ms
+    clock.go_on(LOST_AFTER_S)
+    assert (await looked(core)).status is S.FAILED
+
+
+async def test_a_lost_task_that_was_cancelled_is_cancelled(
+    core: Core, runninghub: RunningHub, clock: Clock
+) -> None:
+    await at_runninghub(core.database)
+    await core.database.request_cancel("task-1")
+    says(runninghub, 1004)
+    await looked(core)
+    clock.go_on(LOST_AFTER_S)
+    task = await looked(core)
+    assert (task.status, task.error) == (S.CANCELLED, None)
+
+
+# Queries
+
+
+async def test_a_query_asks_runninghub_now(core: Core, runninghub: RunningHub) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 0, FILES)
+    task = await core.tasks.query("1001")
+    assert (task.id, task.status) == ("task-1", S.SUCCESS)
+    sent = json.loads(runninghub.outputs.calls.last.request.content)
+    assert sent == {"apiKey": API_KEY, "taskId": "1001"}
+
+
+@pytest.mark.parametrize("status", [S.PENDING, S.SUBMITTING, S.SUBMIT_UNKNOWN, S.FAILED])
+async def test_a_query_of_a_task_that_is_not_at_runninghub_is_answered_from_the_database(
+    core: Core, runninghub: RunningHub, status: S
+) -> None:
+    await add(core.database)
+    if status is not S.SUBMITTING:
+        await core.database.move("task-1", Change(status))
+    assert await core.tasks.query("task-1") == await stored(core.database)
+    assert runninghub.outputs.call_count == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "status"),
+    [(813, None, S.QUEUED), (804, None, S.RUNNING), (0, FILES, S.SUCCESS), (805, None, S.FAILED)],
+)
+async def test_a_task_that_only_runninghub_knows_is_taken_in(
+    core: Core, runninghub: RunningHub, code: int, data: Any, status: S
+) -> None:
+    says(runninghub, code, data)
+    task = await core.tasks.query("555")
+    assert (task.status, task.runninghub_task_id, task.webapp_id, task.node_info) == (status, "555", None, [])
+    assert await core.tasks.task("555") == task == await core.tasks.query(task.id)
+
+
+async def test_a_task_that_many_ask_about_at_once_is_taken_in_once(
+    core: Core, runninghub: RunningHub
+) -> None:
+    tasks = await asyncio.gather(*(core.tasks.query("555") for _ in range(5)))
+    assert len({task.id for task in tasks}) == 1
+    assert sum((await core.database.count_by_status()).values()) == 1
+
+
+@pytest.mark.parametrize("code", [423, 807, 1004])
+async def test_a_task_that_nobody_knows_is_not_found(core: Core, runninghub: RunningHub, code: int) -> None:
+    says(runninghub, code)
+    with pytest.raises(TaskNotFound):
+        await core.tasks.query("555")
+    assert sum((await core.database.count_by_status()).values()) == 0
+
+
+@pytest.mark.parametrize("ref", ["abc", "5x", "", "1" * 31, "٣", "0199f0c2"])
+async def test_what_can_be_no_id_of_runninghub_is_not_asked_for(
+    core: Core, runninghub: RunningHub, ref: str
+) -> None:
+    with pytest.raises(TaskNotFound):
+        await core.tasks.query(ref)
+    assert runninghub.outputs.call_count == 0
+
+
+async def test_a_task_that_runninghub_could_not_be_asked_about_is_not_taken_in(
+    core: Core, runninghub: RunningHub
+) -> None:
+    runninghub.outputs.respond(500)
+    with pytest.raises(RunningHubUnavailable):
+        await core.tasks.query("555")
+    with pytest.raises(TaskNotFound):
+        await core.tasks.task("555")
+
+
+# Cancelling
+
+
+async def test_a_waiting_task_is_cancelled_without_runninghub(core: Core, runninghub: RunningHub) -> None:
+    await add(core.database)
+    await core.database.move("task-1", Change(S.PENDING))
+    task = await core.tasks.cancel("task-1")
+    assert (task.status, task.queue_position) == (S.CANCELLED, None)
+    assert not runninghub.cancel.called
+
+
+async def test_a_running_task_is_cancelled_at_runninghub_and_looked_at(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    says(runninghub, 805)
+    assert (await core.tasks.cancel("1001")).status is S.CANCELLED
+    sent = json.loads(runninghub.cancel.calls.last.request.content)
+    assert sent == {"apiKey": API_KEY, "taskId": "1001"}
+
+
+async def test_a_cancel_during_the_paid_call_is_noted(core: Core, runninghub: RunningHub) -> None:
+    await add(core.database)
+    task = await core.tasks.cancel("task-1")
+    assert (task.status, task.cancel_requested) == (S.SUBMITTING, True)
+    assert not runninghub.cancel.called
+
+
+async def test_a_cancel_that_runninghub_does_not_take_is_a_problem_and_the_task_goes_on(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await at_runninghub(core.database)
+    runninghub.cancel.respond(json=answer(500))
+    with pytest.raises(RunningHubRejected):
+        await core.tasks.cancel("task-1")
+    assert (await stored(core.database)).status is S.RUNNING
+
+
+@pytest.mark.parametrize("status", [S.SUCCESS, S.FAILED, S.CANCELLED])
+async def test_a_final_task_cannot_be_cancelled(core: Core, status: S) -> None:
+    await at_runninghub(core.database)
+    await core.database.move("task-1", Change(status))
+    with pytest.raises(NotCancellable, match=rf"^The task is {status} already\.$"):
+        await core.tasks.cancel("task-1")
+
+
+async def test_a_task_with_an_unknown_outcome_has_to_be_settled_before_it_is_cancelled(core: Core) -> None:
+    await unknown(core.database)
+    with pytest.raises(NotCancellable, match="Settle it first"):
+        await core.tasks.cancel("task-1")
+
+
+async def test_a_cancel_that_meets_the_refusal_of_the_paid_call_still_cancels(core: Core) -> None:
+    await add(core.database)
+    cancelling = asyncio.create_task(core.tasks.cancel("task-1"))
+    await asyncio.sleep(0)
+    await until_reading_is_over(core)
+    refusing = asyncio.create_task(core.database.move("task-1", Change(S.PENDING)))
+    await refusing
+    assert (await cancelling).status is S.CANCELLED
+
+
+async def until_reading_is_over(core: Core) -> None:
+    """Another look-up is answered after those that came before it."""
+    await core.database.task("task-1")
+    await asyncio.sleep(0)
+
+
+# A person's word and a webhook's
+
+
+async def test_a_person_names_the_id_of_an_unknown_task_and_the_watch_goes_on(
+    core: Core, clock: Clock
+) -> None:
+    await unknown(core.database)
+    task = await core.tasks.settle("task-1", runninghub_task_id="99")
+    assert (task.status, task.runninghub_task_id, task.error) == (S.QUEUED, "99", None)
+    assert await core.database.next_due_ms() == clock.now_ms
+
+
+async def test_a_person_sends_an_unknown_task_again(core: Core, runninghub: RunningHub) -> None:
+    await unknown(core.database)
+    task = await core.tasks.settle("task-1", runninghub_task_id=None)
+    assert (task.status, task.error, task.queue_position) == (S.PENDING, None, 1)
+    await core.dispatcher.dispatch()
+    await core.dispatcher.close()
+    assert (await stored(core.database)).status is S.RUNNING
+    assert runninghub.run.call_count == 1
+
+
+async def test_a_task_that_is_sent_again_is_not_cancelled_by_a_cancel_of_its_first_try(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await add(core.database)
+    await core.database.request_cancel("task-1")
+    await core.database.move("task-1", Change(S.SUBMIT_UNKNOWN))
+    await core.tasks.settle("task-1", runninghub_task_id=None)
+    await core.dispatcher.dispatch()
+    await core.dispatcher.close()
+    assert (await stored(core.database)).cancel_requested is False
+    assert runninghub.cancel.call_count == 0
+
+
+async def test_a_task_that_is_sent_again_forgets_a_webhook_of_its_first_try(core: Core) -> None:
+    await unknown(core.database, hint="88")
+    task = await core.tasks.settle("task-1", runninghub_task_id=None)
+    assert task.hinted_task_id is None
+
+
+@pytest.mark.parametrize("status", [S.PENDING, S.SUBMITTING, S.RUNNING, S.FAILED, S.CANCELLED])
+@pytest.mark.parametrize("word", ["99", None])
+async def test_only_an_unknown_task_can_be_settled(core: Core, status: S, word: str | None) -> None:
+    await add(core.database)
+    if status is not S.SUBMITTING:
+        await core.database.move("task-1", Change(status))
+    before = await stored(core.database)
+    with pytest.raises(NotUnknown):
+        await core.tasks.settle("task-1", runninghub_task_id=word)
+    assert await stored(core.database) == before
+
+
+async def test_of_two_settlements_at_once_one_counts(core: Core, runninghub: RunningHub) -> None:
+    await unknown(core.database)
+    settled = await asyncio.gather(
+        *(core.tasks.settle("task-1", runninghub_task_id=None) for _ in range(3)), return_exceptions=True
+    )
+    assert sorted(type(each).__name__ for each in settled) == ["NotUnknown", "NotUnknown", "Task"]
+
+
+async def test_a_webhook_makes_the_look_due_now(core: Core, clock: Clock) -> None:
+    await at_runninghub(core.database)
+    await core.database.reschedule("task-1", clock.now_ms + 9000)
+    await core.tasks.webhook("task-1", core.secret.signature("task-1"), "1001")
+    assert await core.database.next_due_ms() == clock.now_ms
+
+
+@pytest.mark.parametrize("signature", ["", "0" * 64, "猫"])
+async def test_a_forged_webhook_is_not_found_and_changes_nothing(
+    core: Core, clock: Clock, signature: str
+) -> None:
+    await unknown(core.database)
+    with pytest.raises(TaskNotFound):
+        await core.tasks.webhook("task-1", signature, "88")
+    assert (await stored(core.database)).hinted_task_id is None
+
+
+@pytest.mark.parametrize("hint", [None, "", "x", "1" * 31, "1; DROP TABLE tasks"])
+async def test_a_webhook_without_an_id_of_runninghubs_leaves_an_unknown_task_alone(
+    core: Core, hint: str | None
+) -> None:
+    before = await unknown(core.database)
+    await core.tasks.webhook("task-1", core.secret.signature("task-1"), hint)
+    assert await stored(core.database) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "status"),
+    [(0, FILES, S.SUCCESS), (805, None, S.FAILED), (804, None, S.RUNNING), (813, None, S.QUEUED)],
+)
+async def test_a_webhooks_id_settles_an_unknown_task_as_runninghub_says(
+    core: Core, runninghub: RunningHub, code: int, data: Any, status: S
+) -> None:
+    await unknown(core.database)
+    await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+    says(runninghub, code, data)
+    task = await looked(core)
+    assert (task.status, task.runninghub_task_id) == (status, "88")
+
+
+async def test_a_wrong_id_of_a_webhook_leaves_an_unknown_task_unknown(
+    core: Core, runninghub: RunningHub
+) -> None:
+    before = await unknown(core.database)
+    await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+    says(runninghub, 807)
+    assert await looked(core) == before
+    assert await core.database.next_due_ms() is None
+
+
+async def test_a_webhooks_id_does_not_end_a_task_whose_paid_call_is_under_way(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await add(core.database)
+    await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+    says(runninghub, 805)
+    task = await core.tasks.query("task-1")
+    assert (task.status, task.runninghub_task_id) == (S.SUBMITTING, None)
+
+
+# Pages
+
+
+async def test_pages_follow_one_another_and_end(core: Core) -> None:
+    for number in range(1, 6):
+        await at_runninghub(core.database, number)
+    filters: dict[str, Any] = {"limit": 2, "statuses": (), "webapp_id": None}
+    cursor, pages = None, []
+    while True:
+        tasks, cursor = await core.tasks.page(cursor=cursor, **filters)
+        pages.append([task.id for task in tasks])
+        if cursor is None:
+            break
+    assert pages == [["task-5", "task-4"], ["task-3", "task-2"], ["task-1"]]
+
+
+@pytest.mark.parametrize("call", [TaskService.task, TaskService.cancel])
+async def test_a_task_that_is_not_here_is_not_found(
+    core: Core, call: Callable[[TaskService, str], Awaitable[Any]]
+) -> None:
+    with pytest.raises(TaskNotFound, match=r"^There is no such task, neither here nor at RunningHub\.$"):
+        await call(core.tasks, "nobody")
