@@ -1,0 +1,193 @@
+"""The one envelope of every 4xx and 5xx answer: RFC 9457 `application/problem+json` with a stable `code`."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from errors import AppError, InvalidRequest, MethodNotAllowed, NotFound
+from logs import request_id
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 50
+
+
+class InternalError(AppError):
+    """A fault of this service."""
+
+    status_code, code = 500, "internal_error"
+
+
+class ProblemDetail(BaseModel):
+    """What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form."""
+
+    msg: str
+    loc: list[str | int] | None = None
+    nodeId: str | None = None
+    fieldName: str | None = None
+    allowed: list[str] | None = Field(None, description="The first choices, where there are choices")
+
+
+class Upstream(BaseModel):
+    """RunningHub's own words."""
+
+    code: int
+    msg: str
+
+
+class Problem(BaseModel):
+    """An answer of 4xx or 5xx (RFC 9457)."""
+
+    type: str = Field(description="`/docs#problem-` and the `code`")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and what to do")
+    code: str = Field(description="A stable word for programs")
+    errors: list[ProblemDetail] | None = Field(None, description="What was wrong where")
+    upstream: Upstream | None = Field(None, description="RunningHub's own `code` and `msg`")
+    task_id: str | None = Field(None, description="The task that the problem left behind")
+    request_id: str | None = Field(None, description="Where the log has a fault of ours")
+
+
+def problem_title(error: type[AppError]) -> str:
+    return (error.__doc__ or error.code).splitlines()[0].rstrip(".")
+
+
+def problem_response(error: AppError, headers: Mapping[str, str] | None = None) -> Response:
+    """`error` as an answer; members that are `None` are left out."""
+    members = {
+        "type": f"/docs#problem-{error.code}",
+        "title": problem_title(type(error)),
+        "status": error.status_code,
+        "detail": error.message,
+        "code": error.code,
+        "errors": error.errors,
+        "upstream": error.upstream,
+        "task_id": error.task_id,
+        "request_id": request_id.get() if isinstance(error, InternalError) else None,
+    }
+    present = {name: value for name, value in members.items() if value is not None}
+    all_headers = dict(headers or {})
+    if error.status_code == 401:
+        all_headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        all_headers["Retry-After"] = str(error.retry_after)
+    # "replace": half a surrogate pair from a client's JSON must not turn its 422 into a 500.
+    content = json.dumps(present, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    return Response(content, error.status_code, all_headers, MEDIA_TYPE)
+
+
+async def handle_app_error(_: Request, exc: AppError) -> Response:
+    return problem_response(exc)
+
+
+async def handle_validation_error(_: Request, exc: RequestValidationError) -> Response:
+    """422 with where and what, never with the values: a body may hold a password."""
+    errors = [_field_error(error) for error in exc.errors()[:MOST_ERRORS]]
+    if isinstance(exc.body, bytes):
+        detail = "The body was not read as JSON: send it with the header Content-Type: application/json."
+    else:
+        where = ".".join(map(str, errors[0]["loc"]))
+        detail = f"The request does not fit at {where}: {errors[0]['msg']}."
+    return problem_response(InvalidRequest(detail, errors=errors))
+
+
+def _field_error(error: dict[str, Any]) -> dict[str, Any]:
+    if error["type"] == "json_invalid":
+        return {"loc": list(error["loc"]), "msg": f"Not valid JSON: {error['ctx']['error']}"}
+    return {"loc": list(error["loc"]), "msg": error["msg"]}
+
+
+async def handle_http_exception(request: Request, exc: HTTPException) -> Response:
+    """Starlette's and FastAPI's own refusals, in the envelope and with their headers, such as `Allow`."""
+    return problem_response(_from_http_exception(request, exc), exc.headers)
+
+
+def _from_http_exception(request: Request, exc: HTTPException) -> AppError:
+    if isinstance(exc.__cause__, AppError):  # FastAPI wraps what is raised while it reads a body
+        return exc.__cause__
+    if exc.status_code == 405:
+        return MethodNotAllowed(
+            f"This route does not take {request.method}; the Allow header names what it takes."
+        )
+    if exc.status_code in {401, 404}:  # 401 is Starlette's word for a file that it may not read
+        return NotFound("There is no such route; /docs lists them all.")
+    if exc.status_code == 413:
+        return _body_too_large()
+    if exc.status_code < 500:
+        return InvalidRequest(f"The request could not be read: {exc.detail.rstrip('.')}.")
+    return _internal_error()
+
+
+def _body_too_large() -> AppError:
+    return InvalidRequest("The body is larger than this route takes.")
+
+
+def _internal_error() -> AppError:
+    return InternalError("This is a fault of the service; its log has it under this request_id.")
+
+
+class ProblemMiddleware:
+    """Answers what escapes the exception handlers, inside the other middlewares: their headers are on it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = replaced = False
+
+        async def send_problem_for_plain_text(message: Message) -> None:
+            nonlocal started, replaced
+            if replaced:
+                return
+            started = True
+            replaced = message.get("status") == 413 and _is_plain_text(message)
+            if replaced:
+                await problem_response(_body_too_large())(scope, receive, send)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, send_problem_for_plain_text)
+        except ClientDisconnect:
+            logger.info("client disconnected")
+        except Exception:
+            if started:
+                raise  # the server has to cut the connection: half an answer is out
+            logger.exception("unhandled exception")
+            await problem_response(_internal_error())(scope, receive, send)
+
+
+def _is_plain_text(start: Message) -> bool:
+    """True of Starlette's own 413: a declared Content-Length is refused without asking any handler."""
+    return any(
+        name == b"content-type" and value.startswith(b"text/plain") for name, value in start["headers"]
+    )
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Call it before any other middleware is added: ProblemMiddleware has to be the innermost."""
+    app.exception_handler(AppError)(handle_app_error)
+    app.exception_handler(RequestValidationError)(handle_validation_error)
+    app.exception_handler(HTTPException)(handle_http_exception)
+    app.add_middleware(ProblemMiddleware)
+
+
+def problem_table() -> str:
+    """Every problem as Markdown for the document's description, where `type` points to."""
+    problems = sorted(AppError.__subclasses__(), key=lambda error: (error.status_code, error.code))
+    rows = (f"| `{error.code}` | {error.status_code} | {problem_title(error)} |" for error in problems)
+    return "\n".join(["| code | status | meaning |", "|---|---|---|", *rows])
