@@ -1,0 +1,149 @@
+"""Puts the parts together, starts them, and ends them in the right order."""
+
+import asyncio
+import gc
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from access import RateLimiter
+from app_forms import AppForms
+from bodies import HealthAnswer, LastAnswer, TaskAnswer
+from config import Settings
+from database import Database, Task, rfc3339
+from dispatcher import Dispatcher
+from installation_secret import InstallationSecret
+from live import Changes
+from run_times import RunTimes
+from sqlite_file import DatabaseRefused
+from stop_signals import on_stop_signal
+from task_service import TaskService
+from waits import Pace, expected_seconds
+from watcher import Watcher
+from webapp_service import WebappService, create_client
+from worker_lock import WorkerLock
+
+# A watch that has not gone round for this long is stuck.
+WATCH_STALLED_S = 15.0
+HEALTH_TIMEOUT_S = 5.0
+
+
+class StartRefused(Exception):
+    """The service cannot start; one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes work with; made and ended by the lifespan."""
+
+    settings: Settings
+    database: Database
+    webapps: WebappService
+    forms: AppForms
+    tasks: TaskService
+    run_times: RunTimes
+    dispatcher: Dispatcher
+    watcher: Watcher
+    changes: Changes
+    rate_limiter: RateLimiter
+
+    async def answer(self, task: Task) -> TaskAnswer:
+        return TaskAnswer.of(task, expected_seconds(await self.run_times.of(task.webapp_id)))
+
+    async def health(self) -> HealthAnswer:
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT_S):
+                counts = await self.database.count_by_status()
+        except (TimeoutError, sqlite3.Error):
+            counts = None
+        is_stalled = time.time() - self.watcher.last_beat > WATCH_STALLED_S
+        last = self.webapps.last_word
+        return HealthAnswer(
+            status="ok" if counts is not None and not is_stalled else "unavailable",
+            database="ok" if counts is not None else "unavailable",
+            runninghub="configured" if self.webapps.is_configured else "not_configured",
+            tasks=counts or {},
+            watch="stalled" if is_stalled else "ok",
+            watch_last_beat=rfc3339(int(self.watcher.last_beat * 1000)),
+            runninghub_last_answer=LastAnswer(upstream_code=last.word, at=rfc3339(int(last.at * 1000)))
+            if last
+            else None,
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Services]:
+    """Open the database, start the watch, and end both in the right order. Raises StartRefused."""
+    async with AsyncExitStack() as stack:
+        try:
+            secret = InstallationSecret.beside(settings.database_path)
+            lock = await stack.enter_async_context(WorkerLock(settings.database_path))
+            database = await stack.enter_async_context(Database(settings.database_path))
+        except (DatabaseRefused, OSError, ValueError, sqlite3.Error) as exc:
+            raise StartRefused(f"DATABASE_URL={settings.database_url} cannot be used: {exc}") from exc
+        client = await stack.enter_async_context(create_client(settings))
+        services = _put_together(settings, secret, database, client)
+        if lock.is_only_worker:
+            await services.dispatcher.give_up_stale(nobody_else=True)
+            await database.pull_due(longest_ms=int(settings.poll_interval_max_s * 1000))
+            await lock.share()
+        await stack.enter_async_context(_working(services))
+        # What the start made lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        yield services
+
+
+def _put_together(
+    settings: Settings, secret: InstallationSecret, database: Database, client: httpx.AsyncClient
+) -> Services:
+    webapps = WebappService(client, settings)
+    forms = AppForms(webapps, settings.node_info_ttl_s)
+    run_times = RunTimes(database)
+    dispatcher = Dispatcher(database, webapps, settings, secret)
+    pace = Pace()
+    tasks = TaskService(database, webapps, dispatcher, forms, run_times, secret, settings, pace)
+    return Services(
+        settings=settings,
+        database=database,
+        webapps=webapps,
+        forms=forms,
+        tasks=tasks,
+        run_times=run_times,
+        dispatcher=dispatcher,
+        watcher=Watcher(
+            database,
+            tasks,
+            dispatcher,
+            pace,
+            lease_s=settings.runninghub_timeout_s,
+            longest_wait_s=settings.poll_interval_max_s,
+        ),
+        changes=Changes(database),
+        rate_limiter=RateLimiter(settings),
+    )
+
+
+@asynccontextmanager
+async def _working(services: Services) -> AsyncIterator[None]:
+    """Run the loops; at the end stop taking work, then wait for paid calls under way."""
+    loops = [asyncio.create_task(services.watcher.run()), asyncio.create_task(services.changes.run())]
+
+    def stop() -> None:
+        services.changes.close()
+        services.dispatcher.stop()
+
+    try:
+        with on_stop_signal(stop):
+            yield
+    finally:
+        stop()
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await services.forms.close()
+        await services.dispatcher.close()
