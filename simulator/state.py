@@ -1,0 +1,194 @@
+"""Tasks, slots and counters. A status follows from the clock, so that a waiting task costs nothing."""
+
+import heapq
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.apps import WebApp
+from simulator.switches import Switches
+
+MAX_TASKS = 100_000
+"""Past it the oldest task is forgotten, so that a long benchmark does not fill the memory."""
+COINS_PER_SECOND = 0.2
+
+
+@dataclass(slots=True)
+class Task:
+    """One accepted run. Times are the monotonic clock's; `started_at` is the wall clock's."""
+
+    id: str
+    app: WebApp
+    api_key: str
+    body: bytes
+    """The run's body as it came, so that a task stays small."""
+    base_url: str
+    webhook_url: str | None
+    client_id: str
+    started_at: float
+    started: float
+    runs_from: float
+    ends: float
+    fails: bool
+    fail_reason: str
+    cancelled: bool = False
+    holds_slot: bool = True
+    questions: int = 0
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The run's body as an object."""
+        request: dict[str, Any] = json.loads(self.body)
+        return request
+
+    @property
+    def seconds(self) -> int:
+        """The run time that is charged for, in whole seconds."""
+        return max(1, round(self.ends - self.runs_from))
+
+    def status(self, now: float) -> str:
+        """QUEUED, RUNNING, SUCCESS, FAILED or CANCEL at the time `now`."""
+        if self.cancelled:
+            return "CANCEL"
+        if now < self.runs_from:
+            return "QUEUED"
+        if now < self.ends:
+            return "RUNNING"
+        return "FAILED" if self.fails else "SUCCESS"
+
+
+@dataclass(slots=True)
+class Seen:
+    """The last request of an endpoint, for tests that ask what was sent."""
+
+    members: dict[str, Any]
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class State:
+    """What one stand-in remembers; `clock` counts seconds."""
+
+    def __init__(
+        self,
+        switches: Switches,
+        keys: frozenset[str],
+        seed: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.keys = keys
+        self.clock = clock
+        self._initial = switches
+        self._seed = seed
+        # Ids grow over restarts too, so that a client's database never meets one twice.
+        self._next_id = 1_990_000_000_000_000_000 + time.time_ns() // 1000
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget tasks and counters; switches go back to the start's."""
+        self.switches = self._initial.model_copy(deep=True)
+        self.random = random.Random(self._seed)
+        self.tasks: dict[str, Task] = {}
+        self.calls: Counter[str] = Counter()
+        self.last_requests: dict[str, Seen] = {}
+        self.runs_accepted = self.runs_refused = self.max_active = self.webhooks_sent = 0
+        self._active: Counter[str] = Counter()
+        self._endings: list[tuple[float, str]] = []
+
+    def active(self, api_key: str | None = None) -> int:
+        """How many tasks are queued or running now, of one key or of all."""
+        now = self.clock()
+        while self._endings and self._endings[0][0] <= now:
+            task = self.tasks.get(heapq.heappop(self._endings)[1])
+            if task:
+                self._release_slot(task)
+        return self._active.total() if api_key is None else self._active[api_key]
+
+    def start(self, app: WebApp, api_key: str, body: bytes, base_url: str, webhook_url: str | None) -> Task:
+        """Accept a run and return its task."""
+        switches, now = self.switches, self.clock()
+        early = bool(webhook_url) and switches.webhook == "early"
+        runs_from = now if early else now + switches.queue_time
+        self._next_id += 1
+        task = Task(
+            id=str(self._next_id),
+            app=app,
+            api_key=api_key,
+            body=body,
+            base_url=base_url,
+            webhook_url=webhook_url,
+            client_id=f"{self.random.getrandbits(128):032x}",
+            started_at=time.time(),
+            started=now,
+            runs_from=runs_from,
+            ends=now if early else runs_from + self._run_time(),
+            fails=self._next_fails() or app.failing_node is not None,
+            fail_reason=switches.fail_reason,
+        )
+        self.tasks[task.id] = task
+        self._active[api_key] += 1
+        heapq.heappush(self._endings, (task.ends, task.id))
+        self.runs_accepted += 1
+        self.max_active = max(self.max_active, self.active())
+        if len(self.tasks) > MAX_TASKS:
+            self._release_slot(self.tasks.pop(next(iter(self.tasks))))
+        return task
+
+    def find(self, task_id: str) -> Task | None:
+        """The task, or None when it is not known or is to be forgotten."""
+        return None if self.switches.forget_tasks else self.tasks.get(task_id)
+
+    def cancel(self, task: Task) -> bool:
+        """End a task; False when it had ended before, and then it stays as it is."""
+        now = self.clock()
+        if task.ends <= now:
+            return False
+        task.cancelled, task.ends = True, now
+        self._release_slot(task)
+        return True
+
+    def counters(self) -> dict[str, Any]:
+        """What was asked and what came of it."""
+        return {
+            "calls": dict(self.calls),
+            "runs_accepted": self.runs_accepted,
+            "runs_refused": self.runs_refused,
+            "max_active": self.max_active,
+            "active": self.active(),
+            "webhooks_sent": self.webhooks_sent,
+        }
+
+    def describe(self, task: Task) -> dict[str, Any]:
+        """A task as the board shows it; times are Unix seconds."""
+        now, request = self.clock(), task.request
+        ended = task.ends <= now
+        return {
+            "taskId": task.id,
+            "webappId": task.app.id,
+            "nodeInfoList": request.get("nodeInfoList"),
+            "webhookUrl": task.webhook_url,
+            "instanceType": request.get("instanceType"),
+            "accessPasswordGiven": bool(request.get("accessPassword")),
+            "status": task.status(now),
+            "started_at": task.started_at,
+            "finished_at": task.started_at + task.ends - task.started if ended else None,
+            "outputs_asked": task.questions,
+        }
+
+    def _run_time(self) -> float:
+        shortest, longest = self.switches.run_time, self.switches.run_time_max
+        return shortest if longest is None else self.random.uniform(shortest, max(shortest, longest))
+
+    def _next_fails(self) -> bool:
+        if self.switches.fail_next:
+            self.switches.fail_next -= 1
+            return True
+        return self.random.random() < self.switches.fail_probability
+
+    def _release_slot(self, task: Task) -> None:
+        if task.holds_slot:
+            task.holds_slot = False
+            self._active[task.api_key] -= 1

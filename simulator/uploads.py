@@ -1,0 +1,173 @@
+"""Uploads, read and hashed as they arrive; pictures are kept on disk for the results that show them."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""Past it the oldest pictures are removed."""
+PICTURES = {".jpeg", ".jpg", ".png", ".webp"}
+SUPPORTED = PICTURES | {".avi", ".flac", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".zip"}
+_MAX_FIELD = 10_000
+
+
+class BrokenUpload(Exception):
+    """The body is no multipart form."""
+
+
+class UploadTooLarge(Exception):
+    """The file is over the limit."""
+
+
+class UploadForm:
+    """One multipart body being read: short fields are kept, the file's bytes go to the hash and to `sink`."""
+
+    def __init__(self, boundary: bytes, sink: IO[bytes], max_bytes: int) -> None:
+        self.fields: dict[str, str] = {}
+        self.file_name: str | None = None
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._sink = sink
+        self._max_bytes = max_bytes
+        self._headers: dict[bytes, bytes] = {}
+        self._header_name = self._header_value = b""
+        self._part_name = ""
+        self._in_file = False
+        self._value = bytearray()
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begins,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value_part,
+                "on_header_end": self._header_ends,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._part_data,
+                "on_part_end": self._part_ends,
+            },
+        )
+
+    @property
+    def extension(self) -> str:
+        """The file's extension with its dot, or nothing."""
+        return Path(self.file_name or "").suffix.lower()
+
+    @property
+    def stored_name(self) -> str:
+        """The name that goes back as a fieldValue; a zip's is the bare hash."""
+        digest = self._hash.hexdigest()
+        return digest if self.extension == ".zip" else f"api/{digest}{self.extension}"
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._parser.write(data)
+
+    def _part_begins(self) -> None:
+        self._headers, self._value = {}, bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _header_value_part(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_ends(self) -> None:
+        self._headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        self._part_name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._in_file = self._part_name == "file" and b"filename" in options
+        if self._in_file:
+            self.file_name = options[b"filename"].decode("utf-8", "replace")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if not self._in_file:
+            self._value += data[start : min(end, start + _MAX_FIELD - len(self._value))]
+            return
+        self.size += end - start
+        if self.size > self._max_bytes:
+            raise UploadTooLarge
+        chunk = data[start:end]
+        self._hash.update(chunk)
+        if self.extension in PICTURES:
+            self._sink.write(chunk)
+
+    def _part_ends(self) -> None:
+        if not self._in_file:
+            self.fields[self._part_name] = self._value.decode("utf-8", "replace")
+
+
+class UploadStore:
+    """Uploaded pictures in a temporary directory, by their stored name."""
+
+    def __init__(self) -> None:
+        self._directory: Path | None = None
+        self._sizes: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Remove all that was kept."""
+        if self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory = None
+        self._sizes.clear()
+
+    def path(self, stored_name: str) -> Path | None:
+        """Where a picture lies, or None when it is not here."""
+        if self._directory is None or stored_name not in self._sizes:
+            return None
+        return self._directory / stored_name.removeprefix("api/")
+
+    async def receive(self, request: Request, max_bytes: int, bytes_per_second: int) -> UploadForm:
+        """Read the whole body, piece by piece, and keep the file when it is a picture."""
+        _, options = parse_options_header(request.headers.get("content-type"))
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise BrokenUpload
+        with tempfile.NamedTemporaryFile(dir=self._make_directory()) as sink:
+            form = await _read(request, UploadForm(boundary, sink, max_bytes), bytes_per_second)
+            sink.flush()
+            self._keep(sink.name, form)
+        return form
+
+    def _make_directory(self) -> Path:
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="runninghub-simulator-"))
+        return self._directory
+
+    def _keep(self, written: str, form: UploadForm) -> None:
+        """Give a picture its name; all else goes with the temporary file."""
+        if form.file_name is None or form.extension not in PICTURES or form.stored_name in self._sizes:
+            return
+        os.link(written, self._make_directory() / form.stored_name.removeprefix("api/"))
+        self._sizes[form.stored_name] = form.size
+        while sum(self._sizes.values()) > KEPT_BYTES:
+            oldest = next(iter(self._sizes))
+            (self._make_directory() / oldest.removeprefix("api/")).unlink()
+            del self._sizes[oldest]
+
+
+async def _read(request: Request, form: UploadForm, bytes_per_second: int) -> UploadForm:
+    try:
+        async for chunk in request.stream():
+            form.feed(chunk)
+            if bytes_per_second:
+                await asyncio.sleep(len(chunk) / bytes_per_second)
+    except FormParserError as exc:
+        raise BrokenUpload from exc
+    return form
+
+
+def last_members(form: UploadForm) -> dict[str, Any]:
+    """The form's members for the switch board."""
+    return {**form.fields, "file": {"filename": form.file_name, "size": form.size}}

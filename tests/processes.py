@@ -1,0 +1,133 @@
+"""The stand-in for RunningHub and the service as real processes on free ports, for tests from outside.
+
+with start_simulator(run_time=0.3) as simulator:
+    with start_service(simulator.url, tmp_path / "tasks.db") as service:
+        httpx.get(f"{service.url}/health")
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+API_KEY = "0123456789abcdef0123456789abcdef"
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that answers at `url`; all it prints is in the file `log`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """As a crash would: SIGKILL to the process and the workers it started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=STOP_TIMEOUT_S)
+
+
+@contextmanager
+def start_simulator(*, port: int = 0, **switches: Any) -> Iterator[Running]:
+    """The stand-in, its switches by name: `start_simulator(run_time=0.3, slots=1)`."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "simulator", "--port", str(port)]
+    for name, value in switches.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    with _running(command, port, "/simulator/switches", clean_environment(), cwd=ROOT) as simulator:
+        yield simulator
+
+
+@contextmanager
+def start_service(
+    simulator_url: str,
+    database: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    workers: int = 1,
+    port: int = 0,
+    arguments: Sequence[str] = (),
+) -> Iterator[Running]:
+    """The service on `database`; `env` adds settings, `arguments` go to uvicorn."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--no-server-header"]
+    command += ["--port", str(port), "--workers", str(workers), *arguments]
+    settings = {
+        "RUNNINGHUB_API_KEY": API_KEY,
+        "RUNNINGHUB_BASE_URL": simulator_url,
+        "DATABASE_URL": f"sqlite:///{database.absolute()}",
+        **(env or {}),
+    }
+    # Beside the database, so that a developer's own .env is not read.
+    with _running(command, port, "/health", clean_environment() | settings, cwd=database.parent) as service:
+        yield service
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment() -> dict[str, str]:
+    """What programs need to run, and none of the service's settings."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+@contextmanager
+def _running(
+    command: list[str], port: int, path: str, environment: dict[str, str], *, cwd: Path
+) -> Iterator[Running]:
+    with tempfile.NamedTemporaryFile(prefix=f"{port}-", suffix=".log", delete=False) as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    running = Running(f"http://127.0.0.1:{port}", process, Path(output.name))
+    try:
+        _wait_until_up(running, port, path)
+        yield running
+    finally:
+        _stop(process)
+        running.log.unlink()
+
+
+def _wait_until_up(running: Running, port: int, path: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _answers(port, path):
+        if running.process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{running.process.args!r} did not start:\n{running.log.read_text()}")
+        time.sleep(0.02)
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=STOP_TIMEOUT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # workers of a process that was killed, too
+    process.wait()
