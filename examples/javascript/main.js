@@ -1,0 +1,108 @@
+// One app with its fields written by hand: submit, watch, cancel, and show the picture.
+
+const WEBAPP_ID = '1992755951447109633'; // an id has too many digits for a JavaScript number
+const FINAL = ['SUCCESS', 'FAILED', 'CANCELLED', 'SUBMIT_UNKNOWN'];
+
+const form = document.querySelector('form');
+const runButton = form.querySelector('button');
+const cancelButton = document.querySelector('#cancel');
+const status = document.querySelector('#status');
+const results = document.querySelector('#results');
+
+let idempotencyKey = null;
+let taskId = null;
+
+form.addEventListener('input', () => { idempotencyKey = null; }); // another request needs another key
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  runButton.disabled = true;
+  results.replaceChildren();
+  try {
+    taskId = await submit();
+    cancelButton.disabled = false;
+    await follow(taskId);
+  } catch (error) {
+    status.textContent = error.message;
+  } finally {
+    runButton.disabled = false;
+    cancelButton.disabled = true;
+  }
+});
+cancelButton.addEventListener('click', async () => {
+  try {
+    show(await call('POST', `/tasks/${taskId}/cancel`));
+  } catch (error) {
+    status.textContent = error.message; // it may have ended in the meantime
+  }
+});
+
+/** Start a task and give its id. A run costs, so a call that got no answer is repeated with the same key: it is paid once. */
+async function submit() {
+  status.textContent = 'Submitting …';
+  idempotencyKey ??= crypto.randomUUID();
+  const answer = await call('POST', '/submit_task', {
+    webappId: WEBAPP_ID,
+    nodeInfoList: [
+      { nodeId: '15', fieldName: 'text', fieldValue: form.elements.prompt.value },
+      { nodeId: '16', fieldName: 'text', fieldValue: form.elements.negativePrompt.value },
+    ],
+  }, { 'Idempotency-Key': idempotencyKey });
+  idempotencyKey = null;
+  return answer.task_id;
+}
+
+/** Show a task until it ends: live if events come through, else by asking again and again. */
+async function follow(id) {
+  try {
+    for await (const task of events(id)) {
+      show(task);
+      if (FINAL.includes(task.status)) return;
+    }
+  } catch {
+    // A proxy on the way may cut event streams, or hold them back.
+  }
+  let task = await call('GET', `/tasks/${id}`);
+  show(task);
+  while (!FINAL.includes(task.status)) {
+    task = await call('GET', `/tasks/${id}?wait=30`); // answers as soon as the status changes
+    show(task);
+  }
+}
+
+/** The task now and at every change. fetch, because EventSource cannot send the token. */
+async function* events(id) {
+  const response = await send('GET', `/tasks/${id}/events`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const blocks = (text + part.value).split('\n\n');
+    text = blocks.pop(); // not complete yet
+    for (const block of blocks) {
+      const data = /^data: (.*)$/m.exec(block); // a block without data is a heartbeat
+      if (data) yield JSON.parse(data[1]);
+    }
+  }
+}
+
+function show(task) {
+  const place = task.queue_position ? `, number ${task.queue_position} in the queue` : '';
+  const reason = task.error ? `: ${task.error.message}` : '';
+  status.textContent = task.status + place + reason;
+  const pictures = (task.result_data ?? []).map((file) => Object.assign(new Image(), { src: file.fileUrl, alt: 'Result' }));
+  results.replaceChildren(...pictures);
+}
+
+async function call(method, path, body, headers) {
+  return (await send(method, path, body, headers)).json();
+}
+
+/** One request. An error of the service is a problem (RFC 9457): `detail` is for people, `code` for programs. */
+async function send(method, path, body, headers = {}) {
+  const { service, token } = form.elements;
+  if (token.value) headers.Authorization = `Bearer ${token.value}`;
+  if (body) headers['Content-Type'] = 'application/json';
+  const response = await fetch(new URL(path, service.value), { method, headers, body: body && JSON.stringify(body) });
+  if (response.ok) return response;
+  const problem = await response.json();
+  throw new Error(`${problem.detail} (${problem.code})`);
+}

@@ -1,0 +1,335 @@
+"""The examples in a real browser: from another origin, against the service and the stand-in as processes."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Route, expect, sync_playwright
+
+from config import Settings
+from main import create_app
+from simulator.apps import (
+    ACCESS_PASSWORD,
+    ALWAYS_FAILS,
+    APPS,
+    AUDIO,
+    IMAGE_TO_IMAGE,
+    TEXT_TO_IMAGE,
+    VIDEO,
+    WITH_PASSWORD,
+)
+from tests.processes import Running, clean_environment, start_service, start_simulator
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+QUICK = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2"}
+TOKEN = "a-long-random-word"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+# What a form shows, control by control: its kind, and what bounds it or can be chosen.
+CONTROLS = """() => [...document.querySelectorAll('#form :is(input, select, textarea)')]
+  .filter((control) => control.labels.length)
+  .map((control) => [control.labels[0].textContent.trim(), control.type, control.min ?? '', control.max ?? '',
+                     [...control.options ?? []].map((option) => option.text)])"""
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    (CHROMIUM is None or shutil.which("npm") is None) and os.environ.get("CI") != "true",
+    reason="no Chromium or no npm here: apt-get install chromium npm",
+)
+
+
+class Visit:
+    """A person's browser on one of the pages; it remembers what was asked for and what went wrong."""
+
+    def __init__(self, page: Page, pages_url: str, service: Running, simulator: Running) -> None:
+        self.page = page
+        page.set_default_timeout(8000)
+        self.service = service
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self._pages_url = pages_url
+        self._hosts = {httpx.URL(url).netloc.decode() for url in (pages_url, service.url, simulator.url)}
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+    def open(self, example: str) -> None:
+        self.page.goto(f"{self._pages_url}/{example}/")
+        self.page.get_by_label("Service", exact=True).fill(self.service.url)
+
+    def show_form(self, webapp_id: str) -> None:
+        self.page.get_by_label("App id").fill(webapp_id)
+        self.page.get_by_role("button", name="Show the form").click()
+        expect(self.page.get_by_role("button", name="Run")).to_be_visible()
+
+    def run(self) -> None:
+        self.page.get_by_role("button", name="Run").click()
+
+    def expect_status(self, text: str | re.Pattern[str]) -> None:
+        expect(self.page.get_by_role("status")).to_have_text(text, timeout=10_000)
+
+    def expect_picture(self) -> None:
+        self.expect_status("SUCCESS")
+        self.page.wait_for_function("document.querySelector('#results img')?.naturalWidth > 0")
+
+    def asked(self, pattern: str) -> bool:
+        return any(re.search(pattern, url) for url in self.requests)
+
+    def newest_task(self) -> dict[str, Any]:
+        tasks: list[dict[str, Any]] = httpx.get(f"{self.service.url}/tasks?limit=1").json()["tasks"]
+        return tasks[0]
+
+    def check(self) -> None:
+        """The console stayed empty, and nothing was asked of another host."""
+        asked = {httpx.URL(url).netloc.decode() for url in self.requests if url.startswith("http")}
+        assert (self.errors, asked - self._hosts) == ([], set())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """What `npm install` gives; the packages stay until the lock file changes."""
+    installed, lock = EXAMPLES / "node_modules/.package-lock.json", EXAMPLES / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        install = npm("ci", "--ignore-scripts")
+        if install.returncode and os.environ.get("CI") != "true":
+            pytest.skip("npm could not install the examples' packages")
+        assert install.returncode == 0, install.stderr
+    build = npm("run", "build")
+    assert build.returncode == 0, build.stderr
+
+
+@pytest.fixture(scope="module")
+def pages_url() -> Iterator[str]:
+    """The folder behind a static server, as its README says."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(EXAMPLES))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Running]:
+    with start_simulator(queue_time=0.1, run_time=0.2, slots=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(simulator: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with start_service(simulator.url, tmp_path_factory.mktemp("service") / "tasks.db", env=QUICK) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI needs Chromium"
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, pages_url: str, service: Running, simulator: Running) -> Iterator[Visit]:
+    httpx.post(f"{simulator.url}/simulator/reset")
+    page = browser.new_page()
+    yield Visit(page, pages_url, service, simulator)
+    page.close()
+
+
+def test_choices_bounds_and_long_texts_are_drawn_as_such(visit: Visit) -> None:
+    visit.open("any-form")
+    visit.show_form(IMAGE_TO_IMAGE)
+    ratios = ["1:1 (Square)", "2:3 (Portrait Photo)", "3:2 (Photo)", "16:9 (Widescreen)"]
+    assert visit.page.evaluate(CONTROLS) == [
+        ["上传图片", "text", "", "", []],
+        ["提示词", "textarea", "", "", []],
+        ["采样 top_p", "number", "0", "1", []],
+        ["提示词来源", "select-one", "", "", ["qwen 大模型生成内容", "用户输入内容"]],
+        ["模型", "select-one", "", "", ["flux-kontext-pro 模型（默认）", "flux-kontext-max 模型"]],
+        ["比例", "select-one", "", "", ratios],
+        ["分辨率", "select-one", "", "", ["1k", "2k", "4k"]],
+        ["步数", "number", "1", "60", []],
+        ["随机种子", "number", "0", "", []],
+        ["重绘幅度", "number", "0.1", "1", []],
+        ["面部修复", "checkbox", "", "", []],
+        ["保留原图颜色", "checkbox", "", "", []],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("webapp_id", "end", "results"),
+    [
+        (TEXT_TO_IMAGE, "SUCCESS", ["IMG"]),
+        (IMAGE_TO_IMAGE, "SUCCESS", ["IMG", "A"]),
+        (AUDIO, "SUCCESS", ["AUDIO"]),
+        (VIDEO, "SUCCESS", ["VIDEO"]),
+        (ALWAYS_FAILS, "FAILED: Allocation on device ", []),
+        (WITH_PASSWORD, "SUCCESS", ["IMG"]),
+    ],
+)
+def test_the_form_of_every_app_is_drawn_and_runs(
+    visit: Visit, webapp_id: str, end: str, results: list[str]
+) -> None:
+    visit.open("any-form")
+    visit.show_form(webapp_id)
+    labels = [control[0] for control in visit.page.evaluate(CONTROLS)]
+    assert labels == [node["description"] for node in APPS[webapp_id].nodes]
+    if APPS[webapp_id].access_password:
+        visit.page.get_by_label("Access password").fill(ACCESS_PASSWORD)
+    visit.run()
+    visit.expect_status(end)
+    shown = "[...document.querySelector('#results').children].map((element) => element.tagName)"
+    assert visit.page.evaluate(shown) == results
+    visit.check()
+
+
+def test_what_was_changed_in_a_drawn_form_is_sent_and_nothing_else(visit: Visit) -> None:
+    visit.open("any-form")
+    visit.show_form(IMAGE_TO_IMAGE)
+    picture: FilePayload = {"name": "cat.png", "mimeType": "image/png", "buffer": PNG}
+    visit.page.get_by_label("上传图片 (file)").set_input_files(picture)
+    expect(visit.page.get_by_label("上传图片", exact=True)).to_have_value(re.compile(r"^api/.+\.png$"))
+    visit.page.get_by_label("提示词", exact=True).fill("<lora:cat:1>")
+    visit.page.get_by_label("提示词来源").select_option(label="用户输入内容")
+    visit.page.get_by_label("步数").fill("30")
+    visit.page.get_by_label("面部修复").check()
+    uploaded = visit.page.get_by_label("上传图片", exact=True).input_value()
+    visit.run()
+    visit.expect_status("SUCCESS")
+    values = {
+        (node["nodeId"], node["fieldName"]): node["fieldValue"] for node in visit.newest_task()["node_info"]
+    }
+    assert values == {
+        ("39", "image"): uploaded,
+        ("150:5", "prompt"): "<lora:cat:1>",
+        ("41", "select"): "1",
+        ("3", "steps"): "30",
+        ("70", "value"): "true",
+    }
+    visit.check()
+
+
+def test_a_label_that_an_author_wrote_is_text_and_never_runs(visit: Visit) -> None:
+    attack = "<img src=//example.com/x onerror=alert()>"
+
+    def with_attack(route: Route) -> None:
+        answer = route.fetch()
+        form = answer.json()
+        form["schema"]["properties"]["15.text"] |= {"title": attack, "description": attack}
+        route.fulfill(response=answer, json=form)
+
+    visit.page.route("**/get_node_info", with_attack)
+    visit.open("any-form")
+    visit.show_form(ALWAYS_FAILS)
+    expect(visit.page.get_by_label(attack, exact=True)).to_be_visible()
+    visit.check()
+
+
+def test_the_service_tells_what_is_wrong(visit: Visit) -> None:
+    visit.open("any-form")
+    visit.page.get_by_label("App id").fill("1111111111111111111")
+    visit.page.get_by_role("button", name="Show the form").click()
+    visit.expect_status(re.compile("webapp not exists"))
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_the_page_of_one_app_runs_live_to_the_picture(visit: Visit, example: str) -> None:
+    visit.open(example)
+    visit.page.locator("[name=prompt]").fill("a dog")
+    visit.run()
+    visit.expect_picture()
+    sent = [(node["nodeId"], node["fieldValue"]) for node in visit.newest_task()["node_info"]]
+    assert sent == [("15", "a dog"), ("16", "text, watermark, blurry")]
+    assert not visit.asked(r"\?wait=")
+    visit.check()
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_without_events_the_page_asks_again_and_again(visit: Visit, example: str) -> None:
+    visit.page.route("**/events", lambda route: route.abort())
+    visit.open(example)
+    visit.run()
+    visit.expect_picture()
+    assert visit.asked(r"\?wait=30$")
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_a_running_task_is_cancelled(visit: Visit, simulator: Running, example: str) -> None:
+    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
+    visit.open(example)
+    visit.run()
+    visit.page.get_by_role("button", name="Cancel").click()
+    visit.expect_status("CANCELLED")
+    expect(visit.page.get_by_role("button", name="Cancel")).to_be_disabled()
+    visit.check()
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_a_submit_whose_answer_was_lost_is_paid_once(visit: Visit, simulator: Running, example: str) -> None:
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    visit.page.route("**/submit_task", lose, times=1)
+    visit.open(example)
+    visit.run()
+    visit.expect_status(re.compile("fetch"))
+    visit.run()
+    visit.expect_picture()
+    counters = httpx.get(f"{simulator.url}/simulator/counters").json()
+    assert counters["runs_accepted"] == 1
+
+
+def test_a_token_goes_along_from_another_origin(
+    browser: Browser, pages_url: str, simulator: Running, tmp_path: Path
+) -> None:
+    settings = {**QUICK, "ACCESS_TOKENS": TOKEN}
+    with start_service(simulator.url, tmp_path / "tasks.db", env=settings) as service:
+        for example in ("javascript", "typescript"):
+            visit = Visit(browser.new_page(), pages_url, service, simulator)
+            visit.open(example)
+            visit.run()
+            visit.expect_status(re.compile(r"\(unauthorized\)$"))
+            visit.page.get_by_label("Access token").fill(TOKEN)
+            visit.run()
+            visit.expect_picture()
+            visit.page.close()
+
+
+def test_the_typescript_page_keeps_to_the_types() -> None:
+    check = npm("run", "--silent", "check")
+    assert (check.returncode, check.stdout) == (0, "")
+
+
+def test_the_generated_types_are_those_of_the_api(tmp_path: Path) -> None:
+    document, generated = tmp_path / "openapi.json", tmp_path / "schema.d.ts"
+    document.write_text(json.dumps(create_app(Settings()).openapi()))
+    made = npm("exec", "--", "openapi-typescript", str(document), "--output", str(generated))
+    assert made.returncode == 0, made.stderr
+    is_current = (EXAMPLES / "typescript/schema.d.ts").read_text() == generated.read_text()
+    assert is_current, "The API has changed: `make demo`, then `npm run generate` in examples/."
+
+
+def npm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["npm", *arguments], cwd=EXAMPLES, env=clean_environment(), capture_output=True, text=True
+    )
