@@ -1,0 +1,7 @@
+"""The fuzzer's shortest run: every example and boundary value of the document, and a hundred odd bodies."""
+
+from tests.fuzz import fuzz
+
+
+def test_a_short_run_of_the_fuzzer_finds_nothing() -> None:
+    assert fuzz(seconds=0)
