@@ -1,0 +1,79 @@
+# Each target sets up what it needs: a virtual environment in .venv with the packages it uses.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+SIMULATOR_PORT ?= 9000
+BIN := .venv/bin
+
+.PHONY: help demo run test check format chaos bench fuzz screenshots lock clean
+
+help:
+	@echo "make demo    service and a stand-in for RunningHub together: no key, no internet"
+	@echo "make run     the service alone, with RUNNINGHUB_API_KEY from the environment or .env"
+	@echo "make test    all tests          make check   format, lint, types and tests"
+	@echo "make chaos   kill -9 rounds     make fuzz    ten minutes of odd requests"
+	@echo "make bench   measure it         make format  put the code into shape"
+	@echo "make lock    pin the versions    make screenshots  the pictures of the docs"
+	@echo "PORT=, HOST= and SIMULATOR_PORT= are honoured."
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/bin/python requirements.txt requirements-dev.txt simulator/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/run
+
+.venv/bench: .venv/dev bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+.venv/demo: .venv/run simulator/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r simulator/requirements.txt
+	@touch $@
+
+demo: .venv/demo
+	@$(BIN)/python demo.py --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
+
+run: .venv/run
+	@$(BIN)/uvicorn main:app --host $(HOST) --port $(PORT) --no-server-header
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/bench
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/python -m pytest
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+chaos: .venv/dev
+	$(BIN)/python -m tests.chaos
+
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzz
+
+bench: .venv/bench
+	$(BIN)/python -m bench
+
+# The pinned versions for production; the tests' packages are left out.
+lock: .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	grep -vE '^(pytest|respx)' requirements.txt | $(BIN)/uv pip compile - --quiet --upgrade \
+	  --generate-hashes --universal --python-version 3.11 --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
+
+screenshots: .venv/dev
+	$(BIN)/python docs/take_screenshots.py
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
