@@ -1,0 +1,18 @@
+# Small, without root, with a health check. Its data (database, secret) is in the volume /data.
+FROM python:3.13-slim AS packages
+COPY requirements.lock .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home gateway && install -d -o gateway -m 700 /data
+COPY --from=packages /venv /venv
+COPY *.py LICENSE /app/
+COPY web /app/web
+WORKDIR /app
+USER gateway
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATABASE_URL=sqlite:////data/tasks.db
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=8)"]
+CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000", "--no-server-header"]
