@@ -1,0 +1,1 @@
+"""The plain version that the service is compared with."""

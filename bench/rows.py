@@ -1,0 +1,107 @@
+"""Databases with many tasks, written by SQL into the service's own schema."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bench.floor import NODE_INFO, RESULT
+from bench.plain.main import SCHEMA as PLAIN_SCHEMA
+from database import Database
+
+FIRST_MS = 1_767_225_600_000  # 2026-01-01
+APPS = 20
+
+INSERT_FINISHED = """
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
+    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, runninghub_task_id,
+        result_data, accepted_ms, running_ms, run_seconds)
+    SELECT printf('%032x', n), 'SUCCESS',
+        strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n * 1000) / 1000.0, 'unixepoch'),
+        strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n * 1000 + 27000) / 1000.0, 'unixepoch'),
+        CAST(1992755951447109000 + n % :apps AS TEXT), :node_info, CAST(1890000000000000000 + n AS TEXT),
+        :result_data, :first_ms + n * 1000, :first_ms + n * 1000, 27.0
+    FROM numbers
+"""
+COPY_TO_PLAIN = """
+    INSERT INTO plain.tasks (id, runninghub_task_id, webapp_id, status, created_at, updated_at, node_info,
+        result_data)
+    SELECT id, runninghub_task_id, webapp_id, status, created_at, updated_at, node_info, result_data
+    FROM tasks
+"""
+INSERT_WATCHED = """
+    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, runninghub_task_id,
+        accepted_ms, running_ms, next_look_ms)
+    SELECT :id, 'RUNNING', strftime('%Y-%m-%dT%H:%M:%fZ', :began_ms / 1000.0, 'unixepoch'),
+        strftime('%Y-%m-%dT%H:%M:%fZ', :began_ms / 1000.0, 'unixepoch'), :webapp_id, :node_info,
+        :runninghub_task_id, :began_ms, :began_ms, :next_look_ms
+"""
+INSERT_EARLIER = """
+    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, run_seconds)
+    VALUES (:id, 'SUCCESS', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', :webapp_id, '[]',
+        :run_seconds)
+"""
+
+
+def finished_id(number: int) -> str:
+    """The id of the row that `create_finished` gave this number, from 1."""
+    return f"{number:032x}"
+
+
+def create(path: Path) -> None:
+    """An empty database, brought up to date by the service itself."""
+
+    async def open_once() -> None:
+        async with Database(str(path)):
+            pass
+
+    asyncio.run(open_once())
+
+
+def create_finished(path: Path, rows: int) -> None:
+    """A database of finished tasks."""
+    create(path)
+    parameters = {
+        "rows": rows,
+        "apps": APPS,
+        "first_ms": FIRST_MS,
+        "node_info": json.dumps([NODE_INFO]),
+        "result_data": json.dumps([RESULT]),
+    }
+    with closing(_connect(path)) as connection, connection:
+        connection.execute(INSERT_FINISHED, parameters)
+
+
+def copy_to_plain(path: Path, plain_path: Path) -> None:
+    """The same tasks for the plain version."""
+    with closing(_connect(plain_path)) as connection, connection:
+        connection.execute(PLAIN_SCHEMA)
+    with closing(_connect(path)) as connection:
+        connection.execute("ATTACH ? AS plain", [str(plain_path)])
+        with connection:
+            connection.execute(COPY_TO_PLAIN)
+
+
+def create_watched(
+    path: Path, watched: Iterable[dict[str, Any]], run_times: Iterable[tuple[str, float]] = ()
+) -> None:
+    """A database of tasks at RunningHub, and of `(webapp_id, run seconds)` of earlier ones."""
+    create(path)
+    node_info = json.dumps([NODE_INFO])
+    earlier = [
+        {"id": f"earlier-{number}", "webapp_id": webapp_id, "run_seconds": seconds}
+        for number, (webapp_id, seconds) in enumerate(run_times)
+    ]
+    with closing(_connect(path)) as connection, connection:
+        connection.executemany(INSERT_EARLIER, earlier)
+        connection.executemany(INSERT_WATCHED, ({**row, "node_info": node_info} for row in watched))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection

@@ -1,0 +1,105 @@
+"""The stand-in for RunningHub with tasks of any age, and with a usual run time for each app."""
+
+import random
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Body, FastAPI, Request
+from pydantic import BaseModel
+
+from simulator import board, runninghub
+from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE, WebApp
+from simulator.context import Simulator, simulator_of
+from simulator.state import State, Task
+from simulator.switches import Switches
+from simulator.uploads import UploadStore
+from simulator.webhooks import Webhooks
+
+RUN_TIMES = {TEXT_TO_IMAGE: 5.0, IMAGE_TO_IMAGE: 10.0, AUDIO: 25.0}
+SPREAD = 0.15
+
+
+class OldTask(BaseModel):
+    """A task that started `age_s` ago and runs for `run_s` in all."""
+
+    webapp_id: str
+    age_s: float
+    run_s: float
+
+
+class Watched(BaseModel):
+    """What RunningHub knows of a task: when it ends, and when it was asked about. Unix seconds."""
+
+    task_id: str
+    webapp_id: str
+    started_at: float
+    finishes_at: float
+    asked_at: list[float]
+
+    @property
+    def run_s(self) -> float:
+        return self.finishes_at - self.started_at
+
+
+class AgedState(State):
+    """Remembers when each task was asked about; run times follow the app."""
+
+    def __init__(self) -> None:
+        super().__init__(Switches(slots=0, queue_time=0), frozenset(), 0, time.monotonic)
+        self.asked_at: dict[str, list[float]] = defaultdict(list)
+
+    def start(self, app: WebApp, api_key: str, body: bytes, base_url: str, webhook_url: str | None) -> Task:
+        task = super().start(app, api_key, body, base_url, webhook_url)
+        if usual := RUN_TIMES.get(app.id):
+            task.ends = task.started + usual * random.uniform(1 - SPREAD, 1 + SPREAD)
+        return task
+
+    def add_old(self, old: OldTask, api_key: str) -> str:
+        app = replace(APPS[TEXT_TO_IMAGE], id=old.webapp_id)
+        task = self.start(app, api_key, b"{}", "", None)
+        task.started_at -= old.age_s
+        task.started = task.runs_from = task.started - old.age_s
+        task.ends = task.started + old.run_s
+        return task.id
+
+    def find(self, task_id: str) -> Task | None:
+        self.asked_at[task_id].append(time.time())
+        return super().find(task_id)
+
+    def watched(self, task: Task) -> Watched:
+        return Watched(
+            task_id=task.id,
+            webapp_id=task.app.id,
+            started_at=task.started_at,
+            finishes_at=task.started_at + task.ends - task.started,
+            asked_at=self.asked_at[task.id],
+        )
+
+
+router = APIRouter(prefix="/bench")
+
+
+def _state(request: Request) -> AgedState:
+    state = simulator_of(request).state
+    assert isinstance(state, AgedState)  # noqa: S101 - this app has no other
+    return state
+
+
+@router.post("/tasks")
+async def add_tasks(request: Request, tasks: list[OldTask], api_key: Annotated[str, Body()]) -> list[str]:
+    return [_state(request).add_old(task, api_key) for task in tasks]
+
+
+@router.get("/tasks")
+async def get_tasks(request: Request) -> list[Watched]:
+    state = _state(request)
+    return [state.watched(task) for task in state.tasks.values()]
+
+
+state = AgedState()
+app = FastAPI(routes=[*runninghub.ROUTES])
+app.state.simulator = Simulator(state, UploadStore(), Webhooks(state), public_url=None)
+app.include_router(board.router)
+app.include_router(router)
