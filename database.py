@@ -169,13 +169,14 @@ MIGRATIONS: tuple[str, ...] = (
         accepted_ms INTEGER,
         running_ms INTEGER,
         next_look_ms INTEGER,
+        look_by_ms INTEGER,
         lost_since_ms INTEGER,
         run_seconds REAL
     ) STRICT;
     CREATE INDEX tasks_by_status ON tasks (status, seq);
     CREATE INDEX tasks_by_webapp ON tasks (webapp_id, seq);
     CREATE INDEX tasks_by_runninghub_id ON tasks (runninghub_task_id) WHERE runninghub_task_id IS NOT NULL;
-    CREATE INDEX tasks_due ON tasks (next_look_ms) WHERE next_look_ms IS NOT NULL;
+    CREATE INDEX tasks_due ON tasks (next_look_ms, look_by_ms, status) WHERE next_look_ms IS NOT NULL;
     CREATE INDEX tasks_run_times ON tasks (webapp_id, seq) WHERE run_seconds IS NOT NULL;
     CREATE TABLE submit_gate (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -239,8 +240,8 @@ INSERT_TASK = f"""
 """
 ADOPT_TASK = f"""
     INSERT INTO tasks (id, status, created_at, updated_at, node_info, runninghub_task_id, accepted_ms,
-        next_look_ms)
-    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :now, :now
+        next_look_ms, look_by_ms)
+    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :now, :now, :now
     WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE runninghub_task_id = :runninghub_task_id)
     RETURNING {TASK_COLUMNS}
 """
@@ -273,6 +274,7 @@ MOVE_TASK = f"""
         node_errors = coalesce(:node_errors, node_errors),
         next_look_ms = CASE WHEN status = 'SUBMITTING' AND hinted_task_id IS NOT NULL THEN :now
             ELSE :next_look_ms END,
+        look_by_ms = 2 * :next_look_ms - :now,
         run_seconds = coalesce(:run_seconds, run_seconds),
         accepted_ms = CASE WHEN :status IN ('QUEUED', 'RUNNING') THEN coalesce(accepted_ms, :now)
             ELSE accepted_ms END,
@@ -298,12 +300,12 @@ BLOCK_GATE = f"""
         :jitter * min({SUBMIT_BLOCK_MAX_MS}, {SUBMIT_BLOCK_FIRST_MS} << min(refusals, 10)) AS INTEGER)
 """
 GATE_STATEMENTS = {GateWord.TAKEN: WIDEN_GATE, GateWord.REFUSED: BLOCK_GATE, GateWord.FREED: OPEN_GATE}
-# `+status`: the index of due times serves these, not the one of statuses.
-SELECT_DUE = """
-    SELECT seq FROM tasks
-    WHERE next_look_ms <= :now AND +status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
-    ORDER BY next_look_ms LIMIT :limit
-"""
+# A look is due at `next_look_ms`; at `look_by_ms` its wait has doubled. What gets there first goes first, so
+# that a backlog of long waits holds up no short one. `+status`: the index of due times serves these.
+DUE = "next_look_ms <= :now AND +status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')"
+SELECT_DUE = f"SELECT seq FROM tasks WHERE {DUE} ORDER BY look_by_ms LIMIT :limit"
+IS_DUE = f"SELECT 1 FROM tasks WHERE {DUE} LIMIT 1"
+MOST_URGENT = f"SELECT min(look_by_ms) FROM tasks WHERE {DUE}"
 NEXT_DUE = """
     SELECT next_look_ms FROM tasks
     WHERE next_look_ms IS NOT NULL AND +status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
@@ -313,15 +315,16 @@ LEASE_DUE = f"""
     UPDATE tasks SET next_look_ms = :lease_until WHERE seq IN ({SELECT_DUE}) RETURNING {TASK_COLUMNS}
 """
 # A due time further away than any wait means that the clock stepped back.
-PULL_DUE = "UPDATE tasks SET next_look_ms = :now WHERE next_look_ms > :farthest"
+PULL_DUE = "UPDATE tasks SET next_look_ms = :now, look_by_ms = :now WHERE next_look_ms > :farthest"
 RESCHEDULE = """
-    UPDATE tasks SET next_look_ms = :next_look_ms, lost_since_ms = :lost_since_ms,
+    UPDATE tasks SET next_look_ms = :next_look_ms, look_by_ms = 2 * :next_look_ms - :now,
+        lost_since_ms = :lost_since_ms,
         hinted_task_id = CASE WHEN :drop_hint THEN NULL ELSE hinted_task_id END
     WHERE id = :id AND status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
 """
 # A SUBMITTING row keeps the hint: it is looked at once its own answer is there, or lost.
 HINT_FINISHED = f"""
-    UPDATE tasks SET next_look_ms = :now,
+    UPDATE tasks SET next_look_ms = :now, look_by_ms = :now,
         hinted_task_id = CASE WHEN runninghub_task_id IS NULL THEN :hint ELSE hinted_task_id END
     WHERE id = :id AND (status IN ('QUEUED', 'RUNNING')
         OR (status IN ('SUBMITTING', 'SUBMIT_UNKNOWN') AND :hint IS NOT NULL))
@@ -487,7 +490,7 @@ class Database(SqliteFile):
         """Claim up to `limit` tasks whose look is due; nobody else gets them until the lease runs out."""
         now = self.clock()
         parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
-        if not await self.reader.execute_fetchall(SELECT_DUE, {"now": now, "limit": 1}):
+        if not await self.reader.execute_fetchall(IS_DUE, {"now": now}):
             return []
 
         async def statements(connection: Connection) -> list[Task]:
@@ -500,6 +503,12 @@ class Database(SqliteFile):
         for (next_due_ms,) in await self.reader.execute_fetchall(NEXT_DUE):
             return int(next_due_ms)
         return None
+
+    async def most_late_s(self) -> float:
+        """By how many seconds a due look has missed twice its wait; negative: none has."""
+        now = self.clock()
+        ((look_by_ms,),) = await self.reader.execute_fetchall(MOST_URGENT, {"now": now})
+        return -1.0 if look_by_ms is None else (now - look_by_ms) / 1000
 
     async def pull_due(self, *, longest_ms: int) -> None:
         """Make due what would wait for longer: leased by a killed process, or the clock has stepped back."""
@@ -521,6 +530,7 @@ class Database(SqliteFile):
                 {
                     "id": task_id,
                     "next_look_ms": next_look_ms,
+                    "now": self.clock(),
                     "lost_since_ms": lost_since_ms,
                     "drop_hint": next_look_ms is None,
                 },

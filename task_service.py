@@ -241,7 +241,7 @@ class TaskService:
             await self._run_times.of(task.webapp_id) if is_running else (),
             first_s=longest_s if self._settings.public_url else self._settings.poll_interval_s,
             longest_s=longest_s,
-            least_s=self._pace.least_wait_s,
+            stretch=self._pace.stretch,
         )
         return now + int(wait_s * 1000)
 

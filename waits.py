@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 # Shares of a task's age, so that a finish is seen within that share of the run time.
-STEP_WHERE_LIKELY = 0.085
+STEP_WHERE_LIKELY = 0.095
 STEP_ELSEWHERE = 0.2
 # Far from a likely finish, looks only serve to see an early failure: they may lie further and further apart.
 STEP_BEFORE = 2.0
@@ -14,9 +14,10 @@ STEP_BEFORE = 2.0
 MARGIN = 0.05
 # Where a finish is likely, waits may be this part of the first wait.
 SHORTEST = 1 / 8
-# The watch cannot keep up when looks are later than this; it stretches waits up to the other.
-TOLERATED_LATE_S = 0.5
 MOST_STRETCHED_S = 60.0
+MOST_STRETCH = 64.0
+# Looks where no finish is likely are stretched by so much before the others are.
+STRETCH_OF_THE_UNLIKELY = 4.0
 
 
 def expected_seconds(run_times: Sequence[float]) -> int | None:
@@ -26,39 +27,41 @@ def expected_seconds(run_times: Sequence[float]) -> int | None:
 
 @dataclass(slots=True)
 class Pace:
-    """How far the watch is stretched: while it cannot keep up, all waits get longer than they would be."""
+    """How far the watch is stretched: while it cannot keep up, waits are longer than they would be."""
 
-    least_wait_s: float = 0.0
+    stretch: float = 1.0
 
     def adapt(self, late_s: float) -> None:
-        """Told now and then how late the oldest due look is."""
-        if late_s > TOLERATED_LATE_S:
-            self.least_wait_s = min(MOST_STRETCHED_S, max(TOLERATED_LATE_S, self.least_wait_s * 1.5))
+        """Told now and then by how much a look has missed twice its wait; negative: none has."""
+        if late_s > 0:
+            self.stretch = min(MOST_STRETCH, self.stretch * 1.1)
         else:
-            self.least_wait_s = self.least_wait_s * 0.8 if self.least_wait_s > 0.1 else 0.0
+            self.stretch = max(1.0, self.stretch * 0.93)
 
 
 def next_wait_s(
-    age_s: float, run_times: Sequence[float], *, first_s: float, longest_s: float, least_s: float = 0.0
+    age_s: float, run_times: Sequence[float], *, first_s: float, longest_s: float, stretch: float = 1.0
 ) -> float:
     """Seconds until the next look at a task that runs for `age_s` already.
 
     Waits grow with age from `first_s` to `longest_s`; looks cluster where the app's earlier `run_times`
-    (seconds) make a finish likely. `least_s` is the watch's pace.
+    (seconds) make a finish likely. `stretch` is the watch's pace; only it lets waits exceed `longest_s`.
     """
-    wait_s = min(longest_s, _wait_s(age_s, sorted(run_times), first_s))
-    return min(max(wait_s, least_s) * random.uniform(0.95, 1.05), max(longest_s, least_s))
+    likely_from, likely_until = _likely_between(sorted(run_times)) if run_times else (0.0, -1.0)
+    likely_stretch = max(1.0, stretch / STRETCH_OF_THE_UNLIKELY)
+    shortest_s = first_s * SHORTEST * likely_stretch
+    if likely_from <= age_s <= likely_until:
+        wait_s = max(shortest_s, age_s * STEP_WHERE_LIKELY * likely_stretch)
+    elif age_s < likely_from:
+        wait_s = max(first_s, age_s * STEP_BEFORE) * stretch
+        wait_s = max(shortest_s, min(wait_s, likely_from - age_s))
+    else:
+        wait_s = max(first_s, age_s * STEP_ELSEWHERE) * stretch
+    longest_s = max(longest_s, min(MOST_STRETCHED_S, longest_s * stretch))
+    return min(wait_s * random.uniform(0.95, 1.05), longest_s)
 
 
-def _wait_s(age_s: float, run_times: Sequence[float], first_s: float) -> float:
-    steady = max(first_s, age_s * STEP_ELSEWHERE)
-    if not run_times:
-        return steady
+def _likely_between(run_times: Sequence[float]) -> tuple[float, float]:
+    """The ages between which a finish is likely; single outliers among many do not count."""
     outliers = len(run_times) // 20
-    likely_from = run_times[outliers] * (1 - MARGIN)
-    likely_until = run_times[-1 - outliers] * (1 + MARGIN)
-    if age_s > likely_until:
-        return steady
-    if age_s < likely_from:
-        return max(first_s * SHORTEST, min(likely_from - age_s, max(first_s, age_s * STEP_BEFORE)))
-    return max(first_s * SHORTEST, age_s * STEP_WHERE_LIKELY)
+    return run_times[outliers] * (1 - MARGIN), run_times[-1 - outliers] * (1 + MARGIN)

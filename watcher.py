@@ -21,7 +21,7 @@ PACE_S = 0.5
 LOOKS_AT_ONCE = 64
 # So that requests get their share of the processor, however many tasks are in flight.
 LOOKS_PER_S = 800
-LOOKS_PER_S_BESIDE_SUBMITS = 100
+LOOKS_PER_S_BESIDE_SUBMITS = 400
 # How long a claimed look belongs to its worker: longer than RunningHub may take to answer.
 LEASE_MARGIN_S = 15.0
 REPAIR_S = 5.0
@@ -93,7 +93,6 @@ class Watcher:
         self._woken = asyncio.Event()
         self._next_repair = 0.0
         self._next_pace = 0.0
-        self._late_s = 0.0
         self.last_beat = time.time()
 
     def wake(self) -> None:
@@ -118,7 +117,7 @@ class Watcher:
         """One round; answers after how many seconds the next one is due."""
         try:
             pause_s = await self._start_looks()
-            self._keep_pace()
+            await self._keep_pace()
             await self._dispatcher.dispatch()
             await self._repair()
             self.last_beat = time.time()
@@ -128,8 +127,10 @@ class Watcher:
         return pause_s
 
     async def _wait(self, pause_s: float) -> None:
+        """Wait for `pause_s`, or until woken; a round costs look-ups, so that they never follow at once."""
+        await asyncio.sleep(SHORT_PAUSE_S)
         try:
-            async with asyncio.timeout(pause_s):
+            async with asyncio.timeout(pause_s - SHORT_PAUSE_S):
                 await self._woken.wait()
         except TimeoutError:
             pass
@@ -149,8 +150,8 @@ class Watcher:
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
         due_ms = await self._database.next_due_ms()
-        self._late_s = (self._database.clock() - due_ms) / 1000 if due_ms is not None else -TICK_S
-        return min(TICK_S, max(SHORT_PAUSE_S, -self._late_s))
+        due_s = TICK_S if due_ms is None else (due_ms - self._database.clock()) / 1000
+        return min(TICK_S, max(SHORT_PAUSE_S, due_s))
 
     async def _look(self, task: Task) -> None:
         try:
@@ -168,10 +169,11 @@ class Watcher:
         except sqlite3.Error:
             log.exception("an outcome could not be stored; it is asked for again", extra={"task_id": task.id})
 
-    def _keep_pace(self) -> None:
-        if time.monotonic() >= self._next_pace:
-            self._next_pace = time.monotonic() + PACE_S
-            self._pace.adapt(self._late_s)
+    async def _keep_pace(self) -> None:
+        now = time.monotonic()
+        if now >= max(self._next_pace, self._breaker.open_until):
+            self._next_pace = now + PACE_S
+            self._pace.adapt(await self._database.most_late_s())
 
     async def _repair(self) -> None:
         """Now and then: what a died worker, or a clock that stepped back, left behind."""

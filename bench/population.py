@@ -57,10 +57,12 @@ def _run_time(usual_s: float) -> float:
 
 def _row(task: OldTask, name: str, now_s: float) -> dict[str, str | int]:
     spread_s = min(LONGEST_SPREAD_S, max(SHORTEST_SPREAD_S, FIRST_LOOKS * USUAL_S[task.webapp_id]))
+    next_look_s = now_s + random.uniform(0, spread_s)
     return {
         "id": f"old-{name}",
         "webapp_id": task.webapp_id,
         "runninghub_task_id": name,
         "began_ms": int((now_s - task.age_s) * 1000),
-        "next_look_ms": int((now_s + random.uniform(0, spread_s)) * 1000),
+        "next_look_ms": int(next_look_s * 1000),
+        "look_by_ms": int((next_look_s + spread_s) * 1000),
     }

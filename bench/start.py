@@ -54,6 +54,7 @@ def _create_unfinished(path: Path, count: int) -> None:
                 "runninghub_task_id": str(1_890_000_000_000_000_000 + number),
                 "began_ms": now_ms - 60_000,
                 "next_look_ms": now_ms + number * DUE_WITHIN_MS // count,
+                "look_by_ms": now_ms + DUE_WITHIN_MS + number * DUE_WITHIN_MS // count,
             }
             for number in range(count)
         ),

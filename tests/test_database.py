@@ -444,13 +444,42 @@ async def test_a_leased_look_belongs_to_one_until_its_lease_runs_out(tmp_path: P
         assert len(await second.lease_due(lease_ms=10_000, limit=100)) == 20
 
 
-async def test_the_oldest_due_looks_come_first(database: Database, clock: Clock) -> None:
-    for number, seconds in ((1, 3), (2, 1), (3, 2), (4, 9)):
+async def test_the_due_looks_come_first_whose_wait_would_double_first(
+    database: Database, clock: Clock
+) -> None:
+    for number in (1, 2, 3, 4):
+        await at_runninghub(database, number)
+    await database.reschedule("task-1", clock.now_ms + 4_000)  # doubled 8 s from now
+    clock.go_on(3)
+    for number, seconds in ((2, 1), (3, 2), (4, 9)):  # doubled after 5, 7 and 21 s
+        await database.reschedule(f"task-{number}", clock.now_ms + seconds * 1000)
+    clock.go_on(2)
+    leased = await database.lease_due(lease_ms=1000, limit=2)
+    assert [task.id for task in leased] == ["task-2", "task-3"]
+    assert [task.id for task in await database.lease_due(lease_ms=1000, limit=2)] == ["task-1"]
+
+
+async def test_a_look_is_late_when_its_wait_has_doubled(database: Database, clock: Clock) -> None:
+    assert await database.most_late_s() < 0
+    for number, seconds in ((1, 2), (2, 10)):
         await at_runninghub(database, number)
         await database.reschedule(f"task-{number}", clock.now_ms + seconds * 1000)
-    clock.go_on(5)
-    leased = await database.lease_due(lease_ms=1, limit=2)
-    assert [task.id for task in leased] == ["task-2", "task-3"]
+    clock.go_on(3.5)
+    assert await database.most_late_s() == -0.5
+    clock.go_on(2)
+    assert await database.most_late_s() == 1.5
+    await database.lease_due(lease_ms=9000, limit=1)
+    assert await database.most_late_s() < 0
+
+
+async def test_a_hinted_look_goes_first(database: Database, clock: Clock) -> None:
+    for number in (1, 2):
+        await at_runninghub(database, number)
+        await database.reschedule(f"task-{number}", clock.now_ms + 1000)
+    clock.go_on(1)
+    await database.hint_finished("task-2", None)
+    leased = await database.lease_due(lease_ms=1, limit=1)
+    assert [task.id for task in leased] == ["task-2"]
 
 
 async def test_only_tasks_that_may_run_at_runninghub_are_looked_at(database: Database, clock: Clock) -> None:
