@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -135,14 +135,6 @@ class GateWord(StrEnum):
     FREED = "freed"
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """The stored task, and the tasks (this one among them, or not) whose paid call is now due."""
-
-    task: Task
-    claimed: list[Task] = field(default_factory=list)
-
-
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE tasks (
@@ -229,12 +221,25 @@ SELECT_RUN_TIMES = """
     SELECT run_seconds FROM tasks WHERE webapp_id = :webapp_id AND run_seconds IS NOT NULL
     ORDER BY seq DESC LIMIT :limit
 """
+# How many paid calls may start now. While RunningHub takes everything, the window of calls under way widens;
+# a refusal narrows it to one, so that tasks start in the order they came.
+FREE_SLOTS = f"""max(0, min(
+    1 + min(streak / {SUBMIT_STREAK_PER_SLOT}, {SUBMIT_WINDOW_MAX - 1})
+        - (SELECT count(*) FROM tasks WHERE status = 'SUBMITTING'),
+    CASE WHEN :max_concurrent = 0 THEN {SUBMIT_WINDOW_MAX} ELSE :max_concurrent
+        - (SELECT count(*) FROM tasks WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')) END
+))"""
+# Where nobody waits before it, a new task goes at once, even when the gate is closed: as its trial.
 INSERT_TASK = f"""
-    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, instance_type,
-        sealed_password, idempotency_key, request_digest)
-    SELECT :id, 'PENDING', :at, :at, :webapp_id, :node_info, :instance_type,
-        :sealed_password, :idempotency_key, :request_digest
-    WHERE (SELECT count(*) FROM tasks WHERE status = 'PENDING') < :max_pending
+    INSERT INTO tasks (id, status, created_at, updated_at, submitting_ms, webapp_id, node_info,
+        instance_type, sealed_password, idempotency_key, request_digest)
+    SELECT :id, iif(may_go, 'SUBMITTING', 'PENDING'), :at, :at, iif(may_go, :now, NULL), :webapp_id,
+        :node_info, :instance_type, :sealed_password, :idempotency_key, :request_digest
+    FROM (
+        SELECT waiting, waiting = 0 AND {FREE_SLOTS} > 0 AS may_go
+        FROM submit_gate, (SELECT count(*) AS waiting FROM tasks WHERE status = 'PENDING')
+    )
+    WHERE waiting < :max_pending
     ON CONFLICT DO NOTHING
     RETURNING {TASK_COLUMNS}
 """
@@ -245,19 +250,11 @@ ADOPT_TASK = f"""
     WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE runninghub_task_id = :runninghub_task_id)
     RETURNING {TASK_COLUMNS}
 """
-# The head of the queue goes, as far as the gate lets it. While RunningHub takes everything, the window of
-# calls under way widens; a refusal narrows it to one, so that tasks start in the order they came.
 CLAIM_PENDING = f"""
     UPDATE tasks SET status = 'SUBMITTING', version = version + 1, updated_at = :at, submitting_ms = :now
     WHERE seq IN (
         SELECT seq FROM tasks WHERE status = 'PENDING' ORDER BY seq LIMIT coalesce((
-            SELECT max(0, min(
-                1 + min(streak / {SUBMIT_STREAK_PER_SLOT}, {SUBMIT_WINDOW_MAX - 1})
-                    - (SELECT count(*) FROM tasks WHERE status = 'SUBMITTING'),
-                CASE WHEN :max_concurrent = 0 THEN {SUBMIT_WINDOW_MAX} ELSE :max_concurrent
-                    - (SELECT count(*) FROM tasks WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')) END
-            )) FROM submit_gate
-            WHERE {GATE_IS_OPEN} OR (:is_new AND (SELECT count(*) FROM tasks WHERE status = 'PENDING') = 1)
+            SELECT {FREE_SLOTS} FROM submit_gate WHERE {GATE_IS_OPEN}
         ), 0)
     )
     RETURNING {TASK_COLUMNS}
@@ -377,20 +374,21 @@ class Database(SqliteFile):
 
     # Submitting
 
-    async def add_task(self, new: NewTask, *, max_pending: int, max_concurrent: int) -> Added | None:
-        """Store a task as PENDING and claim what may go now.
+    async def add_task(self, new: NewTask, *, max_pending: int, max_concurrent: int) -> Task | None:
+        """Store a task: SUBMITTING when its paid call may be made now, else PENDING.
 
         None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists.
         """
         now = self.clock()
 
-        async def statements(connection: Connection) -> Added | None:
-            task = _first(
+        async def statements(connection: Connection) -> Task | None:
+            return _first(
                 await connection.execute_fetchall(
                     INSERT_TASK,
                     {
                         "id": new.id,
                         "at": rfc3339(now),
+                        "now": now,
                         "webapp_id": new.webapp_id,
                         "node_info": _json_or_none(new.node_info),
                         "instance_type": new.instance_type,
@@ -398,13 +396,10 @@ class Database(SqliteFile):
                         "idempotency_key": new.idempotency_key,
                         "request_digest": new.request_digest,
                         "max_pending": max_pending,
+                        "max_concurrent": max_concurrent,
                     },
                 )
             )
-            if task is None:
-                return None
-            claimed = await _claim(connection, now, max_concurrent, is_new=True)
-            return Added(task, claimed)
 
         return await self.write(statements)
 
@@ -413,7 +408,12 @@ class Database(SqliteFile):
         now = self.clock()
         if not await self.reader.execute_fetchall(MAY_CLAIM, {"now": now}):
             return []
-        return await self.write(lambda connection: _claim(connection, now, max_concurrent, is_new=False))
+        parameters = {"at": rfc3339(now), "now": now, "max_concurrent": max_concurrent}
+
+        async def statements(connection: Connection) -> list[Task]:
+            return _tasks(await connection.execute_fetchall(CLAIM_PENDING, parameters))
+
+        return await self.write(statements)
 
     async def has_pending(self) -> bool:
         return bool(list(await self.reader.execute_fetchall(HAS_PENDING)))
@@ -598,8 +598,3 @@ class Database(SqliteFile):
         """How many seconds the app's latest successful tasks ran, newest first."""
         rows = await self.reader.execute_fetchall(SELECT_RUN_TIMES, {"webapp_id": webapp_id, "limit": limit})
         return [seconds for (seconds,) in rows]
-
-
-async def _claim(connection: Connection, now: int, max_concurrent: int, *, is_new: bool) -> list[Task]:
-    parameters = {"at": rfc3339(now), "now": now, "max_concurrent": max_concurrent, "is_new": is_new}
-    return _tasks(await connection.execute_fetchall(CLAIM_PENDING, parameters))

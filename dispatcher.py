@@ -88,10 +88,12 @@ class Dispatcher:
         )
         if added is None:
             return None
-        self._start(added.claimed)
-        if all(claimed.id != new.id for claimed in added.claimed):
+        if added.status is TaskStatus.SUBMITTING:
+            self._start([added])
+        else:
             self._may_be_waiting = True
-        return added.task
+            await self._dispatch_or_log()
+        return added
 
     async def wait(self, task_id: str) -> Task | None:
         """Wait until the task's paid call is answered, or it is clear that it has to wait for a slot.

@@ -99,7 +99,7 @@ async def add(database: Database, number: int = 1, **members: Any) -> Task:
     """A stored task; where the gate is open, its paid call is due."""
     added = await database.add_task(new_task(number, **members), max_pending=1000, max_concurrent=0)
     assert added is not None
-    return await stored(database, added.task.id)
+    return await stored(database, added.id)
 
 
 async def stored(database: Database, task_id: str = "task-1") -> Task:

@@ -70,6 +70,8 @@ async def in_status(database: Database, status: TaskStatus, number: int = 1) -> 
     """A task in this status; of many, the ones under way have to come last, since they hold others up."""
     if (task := await add(database, number)).status is status:
         return task
+    if task.status is S.PENDING:  # behind those of other tests
+        assert f"task-{number}" in await claimed(database)
     for step in WAYS[status]:
         assert await database.move(f"task-{number}", Change(step))
     return await stored(database, f"task-{number}")
@@ -119,12 +121,11 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
         instance_type="plus", sealed_password=b"sealed", idempotency_key="key", request_digest="digest"
     )
     added = await database.add_task(new, max_pending=1, max_concurrent=0)
-    assert added
     at = rfc3339(clock.now_ms)
-    expected = Task(
+    assert added == Task(
         seq=1,
         id="task-1",
-        status=S.PENDING,
+        status=S.SUBMITTING,
         version=1,
         created_at=at,
         updated_at=at,
@@ -143,10 +144,8 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
         running_ms=None,
         lost_since_ms=None,
     )
-    assert added.task == expected
-    assert added.claimed == [replace(expected, status=S.SUBMITTING, version=2)]
-    assert await stored(database) == replace(expected, status=S.SUBMITTING, version=2)
-    assert await database.task_by_idempotency_key("key") == await stored(database)
+    assert await stored(database) == added
+    assert await database.task_by_idempotency_key("key") == added
 
 
 async def test_a_task_past_max_pending_is_not_stored(database: Database) -> None:
@@ -162,7 +161,7 @@ async def test_the_same_idempotency_key_is_stored_once_however_many_come_at_once
             for number in range(10)
         )
     )
-    assert [each.task.id for each in added if each] == ["task-0"]
+    assert [task.id for task in added if task] == ["task-0"]
     assert sum((await database.count_by_status()).values()) == 1
 
 
@@ -402,7 +401,7 @@ async def test_no_more_than_max_concurrent_tasks_are_at_runninghub_or_on_their_w
         await take(database, number)
     added = await database.add_task(new_task(3), max_pending=10, max_concurrent=2)
     assert added
-    assert added.claimed == []
+    assert added.status is S.PENDING
     assert await claimed(database, max_concurrent=2) == []
     await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=GateWord.FREED)
     assert await claimed(database, max_concurrent=2) == ["task-3"]
@@ -609,7 +608,7 @@ async def test_tasks_are_counted_by_every_status(database: Database) -> None:
 
 async def test_a_version_counts_a_tasks_changes(database: Database) -> None:
     await at_runninghub(database)
-    assert await database.versions(["task-1", "nobody"]) == {"task-1": 3}
+    assert await database.versions(["task-1", "nobody"]) == {"task-1": 2}
 
 
 async def test_run_times_are_an_apps_latest(database: Database) -> None:
