@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -289,7 +290,7 @@ MOVE_TASK = f"""
 OPEN_GATE = "UPDATE submit_gate SET blocked_until_ms = 0 WHERE blocked_until_ms > 0"
 WIDEN_GATE = f"""
     UPDATE submit_gate SET blocked_until_ms = 0, refusals = 0,
-        streak = min(streak + 1, {SUBMIT_STREAK_PER_SLOT * SUBMIT_WINDOW_MAX})
+        streak = min(streak + :words, {SUBMIT_STREAK_PER_SLOT * SUBMIT_WINDOW_MAX})
     WHERE streak < {SUBMIT_STREAK_PER_SLOT * SUBMIT_WINDOW_MAX} OR refusals > 0 OR blocked_until_ms > 0
 """
 BLOCK_GATE = f"""
@@ -371,6 +372,8 @@ class Database(SqliteFile):
         super().__init__(path, MIGRATIONS)
         self.clock = clock
         self._tasks = GatheredReads(self._read_tasks)
+        # Said and not stored yet: the first move of a transaction stores those of all others.
+        self._gate_words: Counter[GateWord] = Counter()
 
     # Submitting
 
@@ -454,11 +457,13 @@ class Database(SqliteFile):
                     },
                 )
             )
-            if gate is not None:
-                jitter = random.uniform(0.8, 1.2)
-                await connection.execute_fetchall(GATE_STATEMENTS[gate], {"now": now, "jitter": jitter})
+            if gate is not None and (words := self._gate_words.pop(gate, 0)):
+                parameters = {"now": now, "jitter": random.uniform(0.8, 1.2), "words": words}
+                await connection.execute_fetchall(GATE_STATEMENTS[gate], parameters)
             return moved
 
+        if gate is not None:
+            self._gate_words[gate] += 1
         return await self.write(statements)
 
     async def adopt_task(self, task_id: str, runninghub_task_id: str) -> Task | None:
