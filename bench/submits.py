@@ -16,6 +16,8 @@ COUNTS = {1: 60, 32: 256, 256: 256}
 LONGEST_S = 5.0
 ROUNDS = {1: 2, 32: 3, 256: 1}
 LONG_S = 3_600
+# The same with tasks in flight, each version watching its own; a round for each, the plain one starts anew.
+IN_FLIGHT, IN_FLIGHT_AT_ONCE, IN_FLIGHT_ROUNDS = 200, 32, 3
 # So many that the service's window of paid calls under way is as wide as it gets.
 WARM_UP = 600
 PLAIN_WARM_UP = 4
@@ -45,6 +47,7 @@ def measure(scale: Scale) -> Findings:
     rounds, errors = Rounds(), Errors()
     for at_once in COUNTS:
         _measure_at_once(at_once, scale, rounds, errors)
+    _measure_in_flight(scale, rounds, errors)
     return _findings(rounds, errors)
 
 
@@ -81,6 +84,25 @@ def _measure_at_once(at_once: int, scale: Scale, rounds: Rounds, errors: Errors)
         )
 
 
+def _measure_in_flight(scale: Scale, rounds: Rounds, errors: Errors) -> None:
+    count = COUNTS[IN_FLIGHT_AT_ONCE]
+
+    def per_second(name: str, server: Server) -> float:
+        run_load(submit_load(server, connections=8, count=IN_FLIGHT))
+        load = submit_load(server, connections=IN_FLIGHT_AT_ONCE, count=count, seconds=LONGEST_S)
+        outcome = run_load(load)
+        errors.add(name, outcome)
+        return outcome.per_second
+
+    for _ in range(1 if scale.is_quick else IN_FLIGHT_ROUNDS):
+        with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+            upstream = stack.enter_context(servers.simulator(slots=0, queue_time=0, run_time=LONG_S))
+            service = stack.enter_context(servers.service(upstream, Path(directory, "tasks.db")))
+            plain = stack.enter_context(servers.plain(upstream, Path(directory, "plain.db")))
+            rounds.note("service in flight", per_second("service in flight", service))
+            rounds.note("plain in flight", per_second("plain in flight", plain))
+
+
 def _findings(rounds: Rounds, errors: Errors) -> Findings:
     kinds = ("service", "plain", "relay only")
     return Findings(
@@ -89,9 +111,15 @@ def _findings(rounds: Rounds, errors: Errors) -> Findings:
         f" go in {LONGEST_S:g} s; RunningHub has free slots for all. The service has the form in memory and"
         f" {WARM_UP} submits behind it, and `POLL_INTERVAL_S=120`, so that no question about earlier tasks"
         " falls into a round. The plain version starts anew for each round; its own pollers begin five"
-        " seconds later.",
+        f" seconds later. The last row is measured on default settings, just after {IN_FLIGHT} submits whose"
+        " tasks run on.",
         goals=[
             Goal.at_least("submits against plain, 32 at once", rounds.ratio("service 32", to="plain 32"), 30),
+            Goal.at_least(
+                f"submits against plain, {IN_FLIGHT_AT_ONCE} at once, {IN_FLIGHT} tasks in flight",
+                rounds.ratio("service in flight", to="plain in flight"),
+                30,
+            ),
             Goal.at_least(
                 "submits against a route that only relays, 32 at once",
                 rounds.ratio("service 32", to="relay only 32"),
@@ -110,6 +138,16 @@ def _findings(rounds: Rounds, errors: Errors) -> Findings:
                         errors.text(f"plain {at_once}"),
                     ]
                     for at_once in COUNTS
+                ]
+                + [
+                    [
+                        f"{IN_FLIGHT_AT_ONCE} at once, {IN_FLIGHT} tasks in flight",
+                        f"{rounds.median('service in flight'):,.0f}",
+                        f"{rounds.median('plain in flight'):,.0f}",
+                        "",
+                        errors.text("service in flight"),
+                        errors.text("plain in flight"),
+                    ]
                 ],
             ),
             Table(
