@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 # Between two looks into the database, so that a thousand streams cost no more than one query each time.
 PAUSE_S = 0.05
+# So many of those who wait are woken at a time, with a pause after them for other requests.
+WOKEN_AT_ONCE = 20
+WAKING_PAUSE_S = 0.005
 # How often a waiting task's place in the queue is read.
 QUEUE_POLL_S = 2.0
 
@@ -98,11 +101,15 @@ class Changes:
                 await asyncio.sleep(PAUSE_S)
 
     async def _notify(self) -> None:
+        changed: list[asyncio.Event] = []
         for task_id, version in (await self._database.versions(self._watched)).items():
             if self._versions.get(task_id) != version:
                 self._versions[task_id] = version
-                for event in self._watched.get(task_id, ()):
-                    event.set()
+                changed += self._watched.get(task_id, ())
+        for place, event in enumerate(changed, 1):
+            event.set()
+            if place % WOKEN_AT_ONCE == 0:
+                await asyncio.sleep(WAKING_PAUSE_S)
 
 
 async def _set_or_timeout(event: asyncio.Event, timeout_s: float | None) -> None:
