@@ -5,12 +5,13 @@ PORT ?= 8000
 SIMULATOR_PORT ?= 9000
 BIN := .venv/bin
 
-.PHONY: help demo run test check format chaos bench fuzz screenshots lock clean
+.PHONY: help demo run test units check format chaos bench fuzz screenshots lock clean
 
 help:
 	@echo "make demo    service and a stand-in for RunningHub together: no key, no internet"
 	@echo "make run     the service alone, with RUNNINGHUB_API_KEY from the environment or .env"
 	@echo "make test    all tests          make check   format, lint, types and tests"
+	@echo "make units   the tests of half a minute, which start no process"
 	@echo "make chaos   kill -9 rounds     make fuzz    ten minutes of odd requests"
 	@echo "make bench   measure it         make format  put the code into shape"
 	@echo "make lock    pin the versions    make screenshots  the pictures of the docs"
@@ -45,6 +46,9 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+units: .venv/dev
+	$(BIN)/python -m pytest -m "not processes"
 
 check: .venv/bench
 	$(BIN)/ruff format --check .

@@ -20,6 +20,8 @@ from errors import AppError
 from main import create_app
 from tests.processes import ROOT, Running, clean_environment, start_service, start_simulator
 
+pytestmark = pytest.mark.processes
+
 ENGLISH, CHINESE = READMES = ("README.md", "README.zh-CN.md")
 PAGES = (*READMES, "SECURITY.md", "CHANGELOG.md", "examples/README.md", "simulator/README.md")
 PLAN = ("/get_node_info", "/upload", "/submit_task", "/task/query_task_status", "/tasks/$TASK")

@@ -29,6 +29,8 @@ from tests.processes import (
     start_simulator,
 )
 
+pytestmark = pytest.mark.processes
+
 TEXT_TO_IMAGE = "1992755951447109633"
 FAST = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2", "LOG_LEVEL": "WARNING"}
 WITHIN_S = 45

@@ -41,10 +41,13 @@ CONTROLS = """() => [...document.querySelectorAll('#form :is(input, select, text
                      [...control.options ?? []].map((option) => option.text)])"""
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    (CHROMIUM is None or shutil.which("npm") is None) and os.environ.get("CI") != "true",
-    reason="no Chromium or no npm here: apt-get install chromium npm",
-)
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(
+        (CHROMIUM is None or shutil.which("npm") is None) and os.environ.get("CI") != "true",
+        reason="no Chromium or no npm here: apt-get install chromium npm",
+    ),
+]
 
 
 class Visit:

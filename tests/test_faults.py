@@ -32,7 +32,7 @@ from task_service import Submission
 from tests.in_process import serving
 from tests.processes import API_KEY, Running, start_service, start_simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 Json = dict[str, Any]
 Answer = tuple[int, str]  # status, and the problem's code or the task's status

@@ -14,6 +14,8 @@ import pytest
 
 from tests.processes import Running, start_service, start_simulator
 
+pytestmark = pytest.mark.processes
+
 TEXT_TO_IMAGE = "1992755951447109633"
 FAST = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2", "MAX_CONCURRENT_TASKS": "1"}
 TOKEN = "a-long-random-word"

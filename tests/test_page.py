@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, e
 
 from tests.processes import Running, free_port, start_service, start_simulator
 
+pytestmark = pytest.mark.processes
+
 VENDOR = Path(__file__).parent / "data" / "vendor"
 TEXT_TO_IMAGE = "1992755951447109633"
 IMAGE_TO_IMAGE = "1993104857600000002"

@@ -27,7 +27,7 @@ from simulator.apps import (
 from tests.in_process import serving
 from tests.processes import API_KEY, start_simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 UNKNOWN_APP = "1111111111111111111"
 LONG = {"run_time": 600}

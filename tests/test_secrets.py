@@ -14,6 +14,8 @@ from simulator.replies import COMFY_AUTH
 from simulator.switches import FaultKind
 from tests.processes import Running, free_port, start_service, start_simulator
 
+pytestmark = pytest.mark.processes
+
 API_KEY = "c0ffee00c0ffee00c0ffee00c0ffee00"
 TOKENS = ("first-secret-token", "sécond/secret+token")
 PASSWORD = "the-hidden-password"
