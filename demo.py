@@ -68,13 +68,14 @@ def follow(processes: list[subprocess.Popen[bytes]], options: argparse.Namespace
     address = f"http://{options.host}:{options.port}"
     wait_until_healthy(f"{address}/health", processes)
     if all(process.poll() is None for process in processes):
-        print(f"""
+        told = f"""
   The page                {address}/
   The API, to try out     {address}/docs
   RunningHub's stand-in   http://127.0.0.1:{options.simulator_port}/
 
   Nothing is paid for: tasks run on the stand-in. Ctrl-C ends both.
-""")
+"""
+        print(told, flush=True)  # at once, into a file or a pipe too
     while all(process.poll() is None for process in processes):
         time.sleep(0.2)
     return 1
