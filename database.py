@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -272,7 +271,8 @@ MOVE_TASK = f"""
         node_errors = coalesce(:node_errors, node_errors),
         next_look_ms = CASE WHEN status = 'SUBMITTING' AND hinted_task_id IS NOT NULL THEN :now
             ELSE :next_look_ms END,
-        look_by_ms = 2 * :next_look_ms - :now,
+        look_by_ms = CASE WHEN status = 'SUBMITTING' AND hinted_task_id IS NOT NULL THEN :now
+            ELSE 2 * :next_look_ms - :now END,
         run_seconds = coalesce(:run_seconds, run_seconds),
         accepted_ms = CASE WHEN :status IN ('QUEUED', 'RUNNING') THEN coalesce(accepted_ms, :now)
             ELSE accepted_ms END,
@@ -372,8 +372,8 @@ class Database(SqliteFile):
         super().__init__(path, MIGRATIONS)
         self.clock = clock
         self._tasks = GatheredReads(self._read_tasks)
-        # Said and not stored yet: the first move of a transaction stores those of all others.
-        self._gate_words: Counter[GateWord] = Counter()
+        # How often RunningHub took a task since that was stored: one of several moves stores it for all.
+        self._taken = 0
 
     # Submitting
 
@@ -457,14 +457,25 @@ class Database(SqliteFile):
                     },
                 )
             )
-            if gate is not None and (words := self._gate_words.pop(gate, 0)):
-                parameters = {"now": now, "jitter": random.uniform(0.8, 1.2), "words": words}
-                await connection.execute_fetchall(GATE_STATEMENTS[gate], parameters)
+            if gate is not None:
+                await self._store_gate_word(connection, gate, now)
             return moved
 
-        if gate is not None:
-            self._gate_words[gate] += 1
-        return await self.write(statements)
+        if gate is GateWord.TAKEN:
+            self._taken += 1
+        try:
+            return await self.write(statements)
+        except Exception:
+            self._taken = 0  # who tries again says it again
+            raise
+
+    async def _store_gate_word(self, connection: Connection, gate: GateWord, now: int) -> None:
+        parameters: dict[str, float] = {"now": now, "jitter": random.uniform(0.8, 1.2)}
+        if gate is GateWord.TAKEN:
+            parameters["words"], self._taken = self._taken, 0
+            if not parameters["words"]:
+                return
+        await connection.execute_fetchall(GATE_STATEMENTS[gate], parameters)
 
     async def adopt_task(self, task_id: str, runninghub_task_id: str) -> Task | None:
         """Take in a task that RunningHub knows and this file does not. None: it is here already."""

@@ -73,10 +73,10 @@ class Dispatcher:
 
         None: nothing was stored, see `Database.add_task`.
         """
-        self._answers[new.id] = asyncio.get_running_loop().create_future()
+        answer = self._answers[new.id] = asyncio.get_running_loop().create_future()
         try:
             added = await self._to_its_end(self._add(new))
-            return added and (await self.wait(new.id) or await self._database.task(new.id))
+            return added and await self._answered(new.id, answer)
         finally:
             self._answer(new.id)
 
@@ -101,8 +101,10 @@ class Dispatcher:
         Answers the task as it then is, or None where there is nothing to wait for. Raises the AppError with
         which RunningHub refused it, or which left its outcome unknown.
         """
-        if not (answer := self._answers.get(task_id)):
-            return None
+        answer = self._answers.get(task_id)
+        return await self._answered(task_id, answer) if answer else None
+
+    async def _answered(self, task_id: str, answer: asyncio.Future[Task | AppError | None]) -> Task | None:
         await asyncio.wait({answer}, timeout=PATIENCE_S)
         found = answer.result() if answer.done() else None
         if isinstance(found, AppError):
@@ -116,11 +118,9 @@ class Dispatcher:
 
     async def _claim(self) -> None:
         limit = self._settings.max_concurrent_tasks
-        self._may_be_waiting = False  # what comes to wait from here on says so itself
         claimed = await self._database.claim_pending(max_concurrent=limit)
         self._start(claimed)
-        if claimed or await self._database.has_pending():
-            self._may_be_waiting = True
+        self._may_be_waiting = bool(claimed) or await self._database.has_pending()
 
     async def _to_its_end(self, claim: Coroutine[Any, Any, T]) -> T:
         """What is claimed has to be sent: a claim goes on when its caller is cancelled."""

@@ -11,7 +11,7 @@ from database import Database, Task
 from dispatcher import Dispatcher
 from errors import AppError
 from task_service import TaskService
-from waits import Pace
+from waits import MOST_STRETCHED_S, Pace
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Watcher:
         self._tasks = tasks
         self._dispatcher = dispatcher
         self._lease_ms = int((lease_s + LEASE_MARGIN_S) * 1000)
-        self._longest_wait_ms = int(longest_wait_s * 1000)
+        self._longest_wait_ms = int(max(longest_wait_s, MOST_STRETCHED_S) * 1000)
         self._pace = pace
         self._breaker = Breaker()
         self._allowed = Allowance()
@@ -171,7 +171,7 @@ class Watcher:
 
     async def _keep_pace(self) -> None:
         now = time.monotonic()
-        if now >= max(self._next_pace, self._breaker.open_until):
+        if now >= self._next_pace and not self._breaker.pause_s:
             self._next_pace = now + PACE_S
             self._pace.adapt(await self._database.most_late_s())
 

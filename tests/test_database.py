@@ -372,6 +372,17 @@ async def test_the_end_of_a_task_opens_the_gate(database: Database) -> None:
     assert await claimed(database) == ["task-2"]
 
 
+async def test_a_word_that_could_not_be_stored_is_not_counted_twice(database: Database) -> None:
+    await add(database, 1)
+    unstorable = Change(S.QUEUED, result_data=[object()])
+    for _ in range(SUBMIT_STREAK_PER_SLOT):
+        with pytest.raises(TypeError):
+            await database.move("task-1", unstorable, gate=GateWord.TAKEN)
+    await take(database, 1)
+    await add(database, 2)
+    assert (await add(database, 3)).status is S.PENDING
+
+
 async def test_a_task_that_comes_to_an_empty_queue_is_tried_at_once(database: Database) -> None:
     await database.move("nobody", Change(S.PENDING), gate=GateWord.REFUSED)
     assert (await add(database, 1)).status is S.SUBMITTING
@@ -539,6 +550,20 @@ async def test_a_hint_makes_a_look_due_where_one_can_be_made(
     assert hinted == await stored(database) == replace(before, hinted_task_id=hint)
     looks = await database.lease_due(lease_ms=1, limit=1)
     assert [task.id for task in looks] == ([] if status is S.SUBMITTING else ["task-1"])
+
+
+async def test_a_hint_that_came_during_the_paid_call_goes_first_of_the_due_looks(
+    database: Database, clock: Clock
+) -> None:
+    await at_runninghub(database, 1)
+    await database.reschedule("task-1", clock.now_ms + 1000)
+    await add(database, 2)
+    await database.hint_finished("task-2", "1002")
+    change = Change(S.QUEUED, runninghub_task_id="1002", next_look_ms=clock.now_ms + 2000)
+    await database.move("task-2", change)
+    clock.go_on(1)
+    leased = await database.lease_due(lease_ms=1000, limit=1)
+    assert [task.id for task in leased] == ["task-2"]
 
 
 async def test_a_hint_does_not_replace_a_known_id(database: Database) -> None:
