@@ -36,7 +36,8 @@ DROP = """([selector, name, type, base64]) => {
   (document.querySelector(selector) ?? document).dispatchEvent(event);
 }"""
 # Colours are compared at rest, not half-way through a transition.
-AT_REST = """Promise.all(document.getAnimations()
+# One that is cancelled, as when its element goes, is at rest too.
+AT_REST = """Promise.allSettled(document.getAnimations()
   .filter((animation) => animation.effect.getTiming().iterations !== Infinity)
   .map((animation) => animation.finished))"""
 # One transparent pixel.
