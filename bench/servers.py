@@ -1,8 +1,6 @@
 """The programs under measurement, each a process of its own on a free loopback port."""
 
-import http.client
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.processes import answers, free_port
 
 ROOT = Path(__file__).parent.parent
 API_KEY = "0123456789abcdef0123456789abcdef"
@@ -108,13 +108,6 @@ def aged_upstream() -> Iterator[Server]:
         yield server
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _upstream_settings(upstream: Server) -> dict[str, str]:
     return {"RUNNINGHUB_API_KEY": API_KEY, "RUNNINGHUB_BASE_URL": upstream.url}
 
@@ -145,21 +138,10 @@ def _running(
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _answers(port, path):
+    while not answers(port, path):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text()}")
         time.sleep(START_POLL_S)
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

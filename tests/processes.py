@@ -107,13 +107,14 @@ def _running(
 
 def _wait_until_up(running: Running, port: int, path: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _answers(port, path):
+    while not answers(port, path):
         if running.process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{running.process.args!r} did not start:\n{running.log.read_text()}")
         time.sleep(0.02)
 
 
-def _answers(port: int, path: str) -> bool:
+def answers(port: int, path: str) -> bool:
+    """Whether a GET is answered by 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", path)
