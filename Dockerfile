@@ -7,6 +7,11 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home gateway && install -d -o gateway -m 700 /data
 COPY --from=packages /venv /venv
 COPY *.py LICENSE /app/
+COPY api /app/api
+COPY db /app/db
+COPY files /app/files
+COPY forms /app/forms
+COPY tasks /app/tasks
 COPY web /app/web
 WORKDIR /app
 USER gateway

@@ -39,7 +39,7 @@ help:
 	@touch $@
 
 demo: .venv/demo
-	@$(BIN)/python demo.py --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
+	@$(BIN)/python -m simulator.demo --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 run: .venv/run
 	@$(BIN)/uvicorn main:app --host $(HOST) --port $(PORT) --no-server-header

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from gathered_reads import GatheredReads
-from sqlite_file import Connection, SqliteFile
+from db.batched_reads import GatheredReads
+from db.sqlite import Connection, SqliteFile
 
 Json = Any
 

@@ -10,9 +10,12 @@ from fastapi import Path as PathParameter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BeforeValidator
 
-from access import install_access
-from api_docs import install_document, problem_responses
-from bodies import (
+from api.auth import install_access
+from api.body_timeout import BodyDeadlineMiddleware
+from api.openapi import install_document, problem_responses
+from api.pages import install_pages
+from api.problems import install_problem_handlers
+from api.schemas import (
     AccountAnswer,
     HealthAnswer,
     NodeInfoRequest,
@@ -24,7 +27,7 @@ from bodies import (
     TaskPage,
     UploadAnswer,
 )
-from body_deadline import BodyDeadlineMiddleware
+from api.startup_error import StartupMiddleware
 from config import Settings, load_settings
 from database import Task, TaskStatus
 from errors import (
@@ -47,13 +50,10 @@ from errors import (
     UnsupportedFile,
     WebappNotFound,
 )
+from files.upload import open_upload
+from forms.builder import WebappForm
 from logs import RequestLogMiddleware, configure_logging
-from node_form import WebappForm
-from pages import install_pages
-from problems import install_problem_handlers
 from services import Services, running
-from startup import StartupMiddleware
-from uploads import open_upload
 
 # After a stop, how long a stream's client waits before it comes back.
 RETRY_MS = 1000

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 import httpx
 
-from access import RateLimiter
-from app_forms import AppForms
-from bodies import HealthAnswer, LastAnswer, TaskAnswer
+from api.auth import RateLimiter
+from api.schemas import HealthAnswer, LastAnswer, TaskAnswer
 from config import Settings
 from database import Database, Task, rfc3339
-from dispatcher import Dispatcher
-from installation_secret import InstallationSecret
-from live import Changes
-from run_times import RunTimes
-from sqlite_file import DatabaseRefused
+from db.sqlite import DatabaseRefused
+from db.worker_lock import WorkerLock
+from forms.cache import AppForms
+from secret_key import InstallationSecret
 from stop_signals import on_stop_signal
 from task_service import TaskService
-from waits import Pace, expected_seconds
-from watcher import Watcher
+from tasks.change_feed import Changes
+from tasks.poll_schedule import Pace, expected_seconds
+from tasks.poller import Watcher
+from tasks.run_times import RunTimes
+from tasks.submitter import Dispatcher
 from webapp_service import WebappService, create_client
-from worker_lock import WorkerLock
 
 # A watch that has not gone round for this long is stuck.
 WATCH_STALLED_S = 15.0

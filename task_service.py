@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app_forms import AppForms, Form
 from config import Settings
 from database import MAY_BE_AT_RUNNINGHUB, Change, Database, GateWord, NewTask, Task, TaskStatus
-from dispatcher import Dispatcher
 from errors import (
     AppError,
     IdempotencyKeyReused,
@@ -22,10 +20,12 @@ from errors import (
     TaskNotFound,
     TooManyPending,
 )
-from installation_secret import InstallationSecret
-from node_check import check_node_info, value_warnings
-from run_times import RunTimes
-from waits import Pace, next_wait_s
+from forms.cache import AppForms, Form
+from forms.validation import check_node_info, value_warnings
+from secret_key import InstallationSecret
+from tasks.poll_schedule import Pace, next_wait_s
+from tasks.run_times import RunTimes
+from tasks.submitter import Dispatcher
 from webapp_service import Look, RunState, WebappService
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from errors import (
     UnsupportedFile,
     WebappNotFound,
 )
-from uploads import FileUpload
+from files.upload import FileUpload
 
 log = logging.getLogger(__name__)
 

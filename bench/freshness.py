@@ -8,8 +8,8 @@ from statistics import mean, median, quantiles
 from bench import plots
 from bench.report import Findings, Goal, Scale, Table
 from config import Settings
-from run_times import LATEST
-from waits import next_wait_s
+from tasks.poll_schedule import next_wait_s
+from tasks.run_times import LATEST
 
 RUN_TIMES_S = (5, 10, 25, 60, 120, 600)
 SHORT_S, LONG_S = 25, 600

@@ -9,7 +9,7 @@ from bench import rows
 from bench.calls import ask, post
 from bench.servers import API_KEY, Server
 from bench.upstream import RUN_TIMES, SPREAD, OldTask
-from run_times import LATEST
+from tasks.run_times import LATEST
 
 # Each app is run as often as any other, so most tasks in flight are long ones. New tasks of the short ones
 # arrive while it is measured; the long ones only finish.

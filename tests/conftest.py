@@ -11,14 +11,14 @@ import httpx
 import pytest
 import respx
 
-from app_forms import AppForms
 from config import Settings
 from database import Change, Database, NewTask, Task, TaskStatus
-from dispatcher import Dispatcher
-from installation_secret import InstallationSecret
-from run_times import RunTimes
+from forms.cache import AppForms
+from secret_key import InstallationSecret
 from task_service import TaskService
-from waits import Pace
+from tasks.poll_schedule import Pace
+from tasks.run_times import RunTimes
+from tasks.submitter import Dispatcher
 from webapp_service import WebappService, create_client
 
 API_KEY = "0123456789abcdef0123456789abcdef"

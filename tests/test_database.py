@@ -23,7 +23,7 @@ from database import (
     utc_now_ms,
 )
 from database import TaskStatus as S
-from sqlite_file import DatabaseRefused
+from db.sqlite import DatabaseRefused
 from tests.conftest import NODE, WEBAPP_ID, Clock, add, at_runninghub, new_task, stored
 
 pytestmark = pytest.mark.anyio

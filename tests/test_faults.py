@@ -22,7 +22,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from body_deadline import BodyDeadlineMiddleware
+from api.body_timeout import BodyDeadlineMiddleware
 from config import STARTUP_FAILURE, Settings, load_settings
 from database import Change, Database, GateWord, NewTask, TaskStatus
 from errors import AppError, InvalidRequest

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from installation_secret import InstallationSecret
+from secret_key import InstallationSecret
 from simulator.apps import ALWAYS_FAILS, TEXT_TO_IMAGE
 from simulator.replies import COMFY_AUTH
 from simulator.switches import FaultKind

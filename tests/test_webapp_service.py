@@ -28,8 +28,8 @@ from errors import (
     UnsupportedFile,
     WebappNotFound,
 )
+from files.upload import FileUpload, open_upload
 from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, settings_with
-from uploads import FileUpload, open_upload
 from webapp_service import (
     MAX_ANSWER_BYTES,
     Accepted,

@@ -1,0 +1,1 @@
+"""The HTTP interface: schemas, problems, authentication, routes."""

@@ -1,0 +1,255 @@
+"""The HTTP bodies: what a front end sends and what it gets, in the contract's spelling."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from database import Task, TaskStatus
+from forms.builder import sent_value
+from task_service import Submission
+
+MAX_NODES = 1000
+MAX_VALUE_CHARS = 200_000
+
+EXAMPLE_WEBAPP = "1992755951447109633"
+EXAMPLE_NODE = {"nodeId": "15", "fieldName": "text", "fieldType": "STRING", "fieldValue": "a cat"}
+
+
+def _id_text(value: object) -> object:
+    """Ids come as text or as integers; never as floats, which have lost digits already."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Id = Annotated[
+    str,
+    BeforeValidator(_id_text),
+    Field(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f]+$"),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 64}, {"type": "integer"}]}),
+]
+# The pattern also refuses half surrogate pairs, which no file can store.
+Name = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=500, pattern=".")]
+SentText = Annotated[str, BeforeValidator(sent_value), Field(max_length=MAX_VALUE_CHARS)]
+
+
+class Body(BaseModel):
+    """Both spellings of a name are taken, unknown members are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class NodeInfoRequest(Body):
+    webapp_id: Id = Field(
+        validation_alias=AliasChoices("webappId", "webapp_id"),
+        description="The app's id: the number at the end of its page's address.",
+        examples=[EXAMPLE_WEBAPP],
+    )
+    refresh: bool = Field(False, description="Ask RunningHub anew instead of answering from memory.")
+
+
+class NodeValue(Body):
+    """One value of the form. What `/get_node_info` gave can be sent back as it is."""
+
+    node_id: Name = Field(validation_alias=AliasChoices("nodeId", "node_id"), examples=["15"])
+    field_name: Name = Field(validation_alias=AliasChoices("fieldName", "field_name"), examples=["text"])
+    field_type: Annotated[str, Field(max_length=100)] | None = Field(
+        None, validation_alias=AliasChoices("fieldType", "field_type"), examples=["STRING"]
+    )
+    field_value: SentText = Field(
+        validation_alias=AliasChoices("fieldValue", "field_value"),
+        description="Sent to RunningHub as text: 8 as `8`, true as `true`.",
+        examples=["a cat"],
+        json_schema_extra={"type": ["string", "number", "boolean", "null"]},
+    )
+
+    def sent(self) -> dict[str, str]:
+        """The members that go up to RunningHub."""
+        kind = {} if self.field_type is None else {"fieldType": self.field_type}
+        return {"nodeId": self.node_id, "fieldName": self.field_name, **kind, "fieldValue": self.field_value}
+
+
+class SubmitRequest(Body):
+    webapp_id: Id = Field(validation_alias=AliasChoices("webappId", "webapp_id"), examples=[EXAMPLE_WEBAPP])
+    node_info_list: list[NodeValue] = Field(
+        validation_alias=AliasChoices("nodeInfoList", "node_info_list"),
+        max_length=MAX_NODES,
+        description="Only the fields to change: RunningHub uses the app's saved value for all others.",
+        examples=[[EXAMPLE_NODE]],
+    )
+    instance_type: Annotated[str, Field(min_length=1, max_length=50)] | None = Field(
+        None,
+        validation_alias=AliasChoices("instanceType", "instance_type"),
+        description="`default` (24 GB), `plus` (48 GB), …",
+        examples=["default"],
+    )
+    access_password: Annotated[str, Field(max_length=500)] | None = Field(
+        None,
+        validation_alias=AliasChoices("accessPassword", "access_password"),
+        description="For an app with `accessEncrypted`.",
+        examples=[None],
+    )
+
+    def submission(self, idempotency_key: str | None) -> Submission:
+        return Submission(
+            webapp_id=self.webapp_id,
+            node_info=[value.sent() for value in self.node_info_list],
+            instance_type=self.instance_type,
+            access_password=self.access_password or None,
+            idempotency_key=idempotency_key,
+        )
+
+
+class QueryRequest(Body):
+    task_id: Id = Field(
+        validation_alias=AliasChoices("taskId", "task_id"),
+        description="The task's id here, or RunningHub's.",
+        examples=["1994070439827980290"],
+    )
+
+
+class SettleRequest(Body):
+    """A person's word: one of the two."""
+
+    runninghub_task_id: Annotated[str, BeforeValidator(_id_text), Field(pattern=r"^[0-9]{1,30}$")] | None = (
+        Field(
+            None,
+            validation_alias=AliasChoices("runninghub_task_id", "runninghubTaskId"),
+            description="It did start: its id, from RunningHub's console.",
+            examples=["1994070439827980290"],
+        )
+    )
+    resubmit: bool = Field(False, description="It did not start: send it again.", examples=[False])
+
+    @model_validator(mode="after")
+    def _is_one_word(self) -> Self:
+        if self.resubmit == (self.runninghub_task_id is not None):
+            raise ValueError("give either runninghub_task_id or resubmit: true")
+        return self
+
+
+class TaskError(BaseModel):
+    code: str
+    message: str
+    node_id: str | None = None
+    node_name: str | None = None
+
+
+# All that RunningHub sends is passed on; this names what a front end can count on.
+RESULT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "fileUrl": {"type": "string"},
+        "fileType": {"type": "string", "description": "The file's extension."},
+        "nodeId": {"type": "string"},
+        "taskCostTime": {"type": ["string", "number", "null"], "description": "Seconds."},
+        "consumeCoins": {"type": ["string", "null"]},
+        "consumeMoney": {"type": ["string", "null"]},
+        "thirdPartyConsumeMoney": {"type": ["string", "null"]},
+    },
+    "additionalProperties": True,
+}
+Results = Annotated[list[Any], WithJsonSchema({"type": "array", "items": RESULT_SCHEMA})]
+
+
+class TaskAnswer(BaseModel):
+    """A task as this service's database has it."""
+
+    id: str
+    status: TaskStatus
+    created_at: str
+    updated_at: str
+    result_data: Results | None
+    node_info: list[dict[str, str]]
+    webapp_id: str | None
+    runninghub_task_id: str | None
+    error: TaskError | None
+    queue_position: int | None = Field(description="While PENDING: 1 is next.")
+    expected_seconds: int | None = Field(description="The usual run time of this app.")
+
+    @classmethod
+    def of(cls, task: Task, expected_seconds: int | None) -> Self:
+        return cls.model_construct(
+            id=task.id,
+            status=task.status,
+            created_at=task.created_at,
+            updated_at=task.updated_at,
+            result_data=task.result_data,
+            node_info=task.node_info,
+            webapp_id=task.webapp_id,
+            runninghub_task_id=task.runninghub_task_id,
+            error=TaskError(**task.error) if task.error else None,
+            queue_position=task.queue_position,
+            expected_seconds=expected_seconds,
+        )
+
+
+class ValueWarning(BaseModel):
+    nodeId: str
+    fieldName: str
+    message: str
+
+
+class SubmitAnswer(BaseModel):
+    task_id: str
+    status: TaskStatus
+    runninghub_task_id: str | None
+    queue_position: int | None
+    warnings: list[ValueWarning]
+
+    @classmethod
+    def of(cls, task: Task, warnings: list[dict[str, Any]]) -> Self:
+        return cls(
+            task_id=task.id,
+            status=task.status,
+            runninghub_task_id=task.runninghub_task_id,
+            queue_position=task.queue_position,
+            warnings=[ValueWarning(**warning) for warning in warnings],
+        )
+
+
+class TaskPage(BaseModel):
+    tasks: list[TaskAnswer]
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+
+
+class UploadAnswer(BaseModel):
+    fileName: str = Field(description="The `fieldValue` for an image, audio, video or file field.")
+    fileType: str
+
+
+def _text_or_null(value: object) -> str | None:
+    """RunningHub documents numbers and sends text: text it is, and what is neither is left out."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+RunningHubText = Annotated[str | None, BeforeValidator(_text_or_null)]
+
+
+class AccountAnswer(BaseModel):
+    remainCoins: RunningHubText = None
+    currentTaskCounts: RunningHubText = None
+    remainMoney: RunningHubText = None
+    currency: RunningHubText = None
+    apiType: RunningHubText = None
+
+
+class LastAnswer(BaseModel):
+    upstream_code: str = Field(description="RunningHub's code, `HTTP 502` and the like, or `no answer`.")
+    at: str
+
+
+class HealthAnswer(BaseModel):
+    status: Literal["ok", "unavailable"]
+    database: Literal["ok", "unavailable"]
+    runninghub: Literal["configured", "not_configured"]
+    tasks: dict[TaskStatus, int]
+    watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")
+    watch_last_beat: str
+    runninghub_last_answer: LastAnswer | None = Field(description="null: not asked since the start.")

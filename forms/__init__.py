@@ -1,0 +1,1 @@
+"""An app's node list as a form."""
