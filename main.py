@@ -10,26 +10,25 @@ from fastapi import Path as PathParameter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BeforeValidator
 
-from api.auth import install_access
-from api.body_timeout import BodyDeadlineMiddleware
+from api.auth import install_auth
+from api.body_timeout import BodyTimeoutMiddleware
 from api.openapi import install_document, problem_responses
 from api.pages import install_pages
 from api.problems import install_problem_handlers
 from api.schemas import (
-    AccountAnswer,
-    HealthAnswer,
+    AccountResponse,
+    HealthResponse,
     NodeInfoRequest,
     QueryRequest,
     SettleRequest,
-    SubmitAnswer,
     SubmitRequest,
-    TaskAnswer,
+    SubmitResponse,
     TaskPage,
-    UploadAnswer,
+    TaskResponse,
+    UploadResponse,
 )
 from api.startup_error import StartupMiddleware
 from config import Settings, load_settings
-from database import Task, TaskStatus
 from errors import (
     FileTooLarge,
     ForbiddenHost,
@@ -53,6 +52,7 @@ from errors import (
 from files.upload import open_upload
 from forms.builder import WebappForm
 from logs import RequestLogMiddleware, configure_logging
+from models import Task, TaskStatus
 from services import Services, running
 
 # After a stop, how long a stream's client waits before it comes back.
@@ -99,15 +99,15 @@ async def find_task(task_id: TaskRef, services: ServicesDep) -> Task:
 
 TaskDep = Annotated[Task, Depends(find_task)]
 # A form with nothing chosen sends `status=`.
-NO_EMPTY_ONES = BeforeValidator(lambda values: values and [value for value in values if value])
+DropEmptyValues = BeforeValidator(lambda values: values and [value for value in values if value])
 UPSTREAM = (
     *(RunningHubNotConfigured, RunningHubRejected, RunningHubUnavailable, RunningHubTimeout),
     InsufficientBalance,
 )
-DOOR = (Unauthorized, ForbiddenHost)
+AUTH_ERRORS = (Unauthorized, ForbiddenHost)
 
 router = APIRouter(
-    responses=problem_responses(*DOOR),
+    responses=problem_responses(*AUTH_ERRORS),
     max_body_size=MAX_BODY_BYTES,
     generate_unique_id_function=lambda route: route.name,
 )
@@ -132,10 +132,10 @@ async def get_node_info(body: NodeInfoRequest, services: ServicesDep, request: R
     openapi_extra=UPLOAD_BODY,
     max_body_size=MAX_UPLOAD_BODY_BYTES,
 )
-async def upload(request: Request, services: ServicesDep) -> UploadAnswer:
+async def upload(request: Request, services: ServicesDep) -> UploadResponse:
     await services.rate_limiter.check(request)
     file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
-    return UploadAnswer(**await services.webapps.upload(file))
+    return UploadResponse(**await services.webapps.upload(file))
 
 
 @router.post(
@@ -162,12 +162,12 @@ async def submit_task(
         str | None,
         Header(min_length=1, max_length=255, description="The same key with the same body: the same task."),
     ] = None,
-) -> SubmitAnswer:
+) -> SubmitResponse:
     await services.rate_limiter.check(request)
     task, warnings = await services.tasks.submit(body.submission(idempotency_key))
-    background.add_task(services.watcher.hand_over)
+    background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
-    return SubmitAnswer.of(task, warnings)
+    return SubmitResponse.of(task, warnings)
 
 
 @router.post(
@@ -175,7 +175,7 @@ async def submit_task(
     summary="Ask RunningHub about a task now",
     responses=problem_responses(InvalidRequest, TaskNotFound, *UPSTREAM),
 )
-async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskAnswer:
+async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskResponse:
     return await services.answer(await services.tasks.query(body.task_id))
 
 
@@ -190,10 +190,10 @@ async def get_task(
     wait: Annotated[
         float, Query(ge=0, le=60, description="Answer when the status changes, or after so many seconds.")
     ] = 0,
-) -> TaskAnswer:
+) -> TaskResponse:
     task = await services.tasks.task(task_id)
     if wait:
-        task = await services.changes.next_status(task, timeout_s=wait)
+        task = await services.change_feed.next_status(task, timeout_s=wait)
     return await services.answer(task)
 
 
@@ -212,16 +212,16 @@ async def task_events(
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else None
-    async for changed in services.changes.follow(task.id, seen_version=seen):
+    async for changed in services.change_feed.follow(task.id, seen_version=seen):
         yield ServerSentEvent(data=await services.answer(changed), event="task", id=str(changed.version))
-    if services.changes.is_closed:
+    if services.change_feed.is_closed:
         yield ServerSentEvent(comment="the service is stopping", retry=RETRY_MS)
 
 
 @router.get("/tasks", summary="All tasks, newest first", responses=problem_responses(InvalidRequest))
 async def list_tasks(
     services: ServicesDep,
-    status: Annotated[list[TaskStatus] | None, NO_EMPTY_ONES, Query(description="May repeat.")] = None,
+    status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
     webapp_id: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
@@ -237,7 +237,7 @@ async def list_tasks(
     summary="Cancel a task",
     responses=problem_responses(InvalidRequest, TaskNotFound, NotCancellable, *UPSTREAM),
 )
-async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskAnswer:
+async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskResponse:
     return await services.answer(await services.tasks.cancel(task_id))
 
 
@@ -248,15 +248,15 @@ async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskAnswer:
 )
 async def settle_task(
     task_id: TaskRef, body: SettleRequest, services: ServicesDep, background: BackgroundTasks
-) -> TaskAnswer:
+) -> TaskResponse:
     task = await services.tasks.settle(task_id, runninghub_task_id=body.runninghub_task_id)
-    background.add_task(services.watcher.hand_over)
+    background.add_task(services.poller.wake_async)
     return await services.answer(task)
 
 
 @router.get("/account", summary="RunningHub's coins and slots", responses=problem_responses(*UPSTREAM))
-async def get_account(services: ServicesDep) -> AccountAnswer:
-    return AccountAnswer.model_validate(await services.webapps.account())
+async def get_account(services: ServicesDep) -> AccountResponse:
+    return AccountResponse.model_validate(await services.webapps.account())
 
 
 @router.post(
@@ -273,11 +273,11 @@ async def runninghub_webhook(
     background: BackgroundTasks,
 ) -> None:
     await services.tasks.webhook(task_id, signature, _named_task(await request.body()))
-    background.add_task(services.watcher.hand_over)
+    background.add_task(services.poller.wake_async)
 
 
-@router.get("/health", summary="Whether the service works", responses={503: {"model": HealthAnswer}})
-async def get_health(services: ServicesDep, response: Response) -> HealthAnswer:
+@router.get("/health", summary="Whether the service works", responses={503: {"model": HealthResponse}})
+async def get_health(services: ServicesDep, response: Response) -> HealthResponse:
     health = await services.health()
     if health.status != "ok":
         response.status_code = 503
@@ -302,9 +302,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_document(app, settings)
     install_pages(app)
-    app.add_middleware(BodyDeadlineMiddleware)
+    app.add_middleware(BodyTimeoutMiddleware)
     install_problem_handlers(app)
-    install_access(app, settings)
+    install_auth(app, settings)
     app.add_middleware(RequestLogMiddleware)
     app.add_middleware(StartupMiddleware)
     return app

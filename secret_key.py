@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken
 SECRET_BYTES = 32
 
 
-class InstallationSecret:
+class SecretKey:
     """32 random bytes. Each use has a key of its own, derived from them."""
 
     def __init__(self, secret: bytes) -> None:
@@ -20,10 +20,10 @@ class InstallationSecret:
         self._fernet = Fernet(urlsafe_b64encode(self._derive(secret, b"seal")))
 
     def __repr__(self) -> str:
-        return "InstallationSecret(***)"
+        return "SecretKey(***)"
 
     @classmethod
-    def beside(cls, database_path: str) -> "InstallationSecret":
+    def next_to(cls, database_path: str) -> "SecretKey":
         """Read `<database>.secret`, or make it (mode 600) at the first start. Raises OSError, ValueError."""
         path = Path(f"{database_path}.secret")
         if not path.exists():
@@ -48,10 +48,10 @@ class InstallationSecret:
         """A fingerprint that tells nothing about the text to whom only reads the database."""
         return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
 
-    def seal(self, text: str) -> bytes:
+    def encrypt(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())
 
-    def unseal(self, sealed: bytes) -> str | None:
+    def decrypt(self, sealed: bytes) -> str | None:
         """None: sealed by another installation's secret."""
         try:
             return self._fernet.decrypt(sealed).decode()

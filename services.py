@@ -11,20 +11,21 @@ from dataclasses import dataclass
 import httpx
 
 from api.auth import RateLimiter
-from api.schemas import HealthAnswer, LastAnswer, TaskAnswer
+from api.schemas import HealthResponse, LastRunningHubResponse, TaskResponse
 from config import Settings
-from database import Database, Task, rfc3339
+from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
-from forms.cache import AppForms
-from secret_key import InstallationSecret
+from forms.cache import FormCache
+from models import Task, rfc3339
+from secret_key import SecretKey
 from stop_signals import on_stop_signal
 from task_service import TaskService
-from tasks.change_feed import Changes
+from tasks.change_feed import ChangeFeed
 from tasks.poll_schedule import Pace, expected_seconds
-from tasks.poller import Watcher
+from tasks.poller import Poller
 from tasks.run_times import RunTimes
-from tasks.submitter import Dispatcher
+from tasks.submitter import Submitter
 from webapp_service import WebappService, create_client
 
 # A watch that has not gone round for this long is stuck.
@@ -43,33 +44,35 @@ class Services:
     settings: Settings
     database: Database
     webapps: WebappService
-    forms: AppForms
+    forms: FormCache
     tasks: TaskService
     run_times: RunTimes
-    dispatcher: Dispatcher
-    watcher: Watcher
-    changes: Changes
+    submitter: Submitter
+    poller: Poller
+    change_feed: ChangeFeed
     rate_limiter: RateLimiter
 
-    async def answer(self, task: Task) -> TaskAnswer:
-        return TaskAnswer.of(task, expected_seconds(await self.run_times.of(task.webapp_id)))
+    async def answer(self, task: Task) -> TaskResponse:
+        return TaskResponse.of(task, expected_seconds(await self.run_times.of(task.webapp_id)))
 
-    async def health(self) -> HealthAnswer:
+    async def health(self) -> HealthResponse:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
                 counts = await self.database.count_by_status()
         except (TimeoutError, sqlite3.Error):
             counts = None
-        is_stalled = time.time() - self.watcher.last_beat > WATCH_STALLED_S
-        last = self.webapps.last_word
-        return HealthAnswer(
+        is_stalled = time.time() - self.poller.last_tick > WATCH_STALLED_S
+        last = self.webapps.last_response
+        return HealthResponse(
             status="ok" if counts is not None and not is_stalled else "unavailable",
             database="ok" if counts is not None else "unavailable",
             runninghub="configured" if self.webapps.is_configured else "not_configured",
             tasks=counts or {},
             watch="stalled" if is_stalled else "ok",
-            watch_last_beat=rfc3339(int(self.watcher.last_beat * 1000)),
-            runninghub_last_answer=LastAnswer(upstream_code=last.word, at=rfc3339(int(last.at * 1000)))
+            watch_last_beat=rfc3339(int(self.poller.last_tick * 1000)),
+            runninghub_last_answer=LastRunningHubResponse(
+                upstream_code=last.word, at=rfc3339(int(last.at * 1000))
+            )
             if last
             else None,
         )
@@ -80,15 +83,15 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
     """Open the database, start the watch, and end both in the right order. Raises StartRefused."""
     async with AsyncExitStack() as stack:
         try:
-            secret = InstallationSecret.beside(settings.database_path)
+            secret = SecretKey.next_to(settings.database_path)
             lock = await stack.enter_async_context(WorkerLock(settings.database_path))
             database = await stack.enter_async_context(Database(settings.database_path))
         except (DatabaseRefused, OSError, ValueError, sqlite3.Error) as exc:
             raise StartRefused(f"DATABASE_URL={settings.database_url} cannot be used: {exc}") from exc
         client = await stack.enter_async_context(create_client(settings))
-        services = _put_together(settings, secret, database, client)
+        services = _build(settings, secret, database, client)
         if lock.is_only_worker:
-            await services.dispatcher.give_up_stale(nobody_else=True)
+            await services.submitter.give_up_stale(is_only_worker=True)
             await database.pull_due(longest_ms=int(settings.poll_interval_max_s * 1000))
             await lock.share()
         await stack.enter_async_context(_working(services))
@@ -98,15 +101,13 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
         yield services
 
 
-def _put_together(
-    settings: Settings, secret: InstallationSecret, database: Database, client: httpx.AsyncClient
-) -> Services:
+def _build(settings: Settings, secret: SecretKey, database: Database, client: httpx.AsyncClient) -> Services:
     webapps = WebappService(client, settings)
-    forms = AppForms(webapps, settings.node_info_ttl_s)
+    forms = FormCache(webapps, settings.node_info_ttl_s)
     run_times = RunTimes(database)
-    dispatcher = Dispatcher(database, webapps, settings, secret)
+    submitter = Submitter(database, webapps, settings, secret)
     pace = Pace()
-    tasks = TaskService(database, webapps, dispatcher, forms, run_times, secret, settings, pace)
+    tasks = TaskService(database, webapps, submitter, forms, run_times, secret, settings, pace)
     return Services(
         settings=settings,
         database=database,
@@ -114,16 +115,16 @@ def _put_together(
         forms=forms,
         tasks=tasks,
         run_times=run_times,
-        dispatcher=dispatcher,
-        watcher=Watcher(
+        submitter=submitter,
+        poller=Poller(
             database,
             tasks,
-            dispatcher,
+            submitter,
             pace,
             lease_s=settings.runninghub_timeout_s,
             longest_wait_s=settings.poll_interval_max_s,
         ),
-        changes=Changes(database),
+        change_feed=ChangeFeed(database),
         rate_limiter=RateLimiter(settings),
     )
 
@@ -131,11 +132,11 @@ def _put_together(
 @asynccontextmanager
 async def _working(services: Services) -> AsyncIterator[None]:
     """Run the loops; at the end stop taking work, then wait for paid calls under way."""
-    loops = [asyncio.create_task(services.watcher.run()), asyncio.create_task(services.changes.run())]
+    loops = [asyncio.create_task(services.poller.run()), asyncio.create_task(services.change_feed.run())]
 
     def stop() -> None:
-        services.changes.close()
-        services.dispatcher.stop()
+        services.change_feed.close()
+        services.submitter.stop()
 
     try:
         with on_stop_signal(stop):
@@ -146,4 +147,4 @@ async def _working(services: Services) -> AsyncIterator[None]:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await services.forms.close()
-        await services.dispatcher.close()
+        await services.submitter.close()

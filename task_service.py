@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import Settings
-from database import MAY_BE_AT_RUNNINGHUB, Change, Database, GateWord, NewTask, Task, TaskStatus
+from database import Database
 from errors import (
     AppError,
     IdempotencyKeyReused,
@@ -20,13 +20,14 @@ from errors import (
     TaskNotFound,
     TooManyPending,
 )
-from forms.cache import AppForms, Form
-from forms.validation import check_node_info, value_warnings
-from secret_key import InstallationSecret
+from forms.cache import Form, FormCache
+from forms.validation import validate_node_info, value_warnings
+from models import MAY_BE_AT_RUNNINGHUB, Change, LimiterSignal, NewTask, Task, TaskStatus
+from secret_key import SecretKey
 from tasks.poll_schedule import Pace, next_wait_s
 from tasks.run_times import RunTimes
-from tasks.submitter import Dispatcher
-from webapp_service import Look, RunState, WebappService
+from tasks.submitter import Submitter
+from webapp_service import PollResult, RunState, WebappService
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,10 @@ class TaskService:
         self,
         database: Database,
         webapps: WebappService,
-        dispatcher: Dispatcher,
-        forms: AppForms,
+        submitter: Submitter,
+        forms: FormCache,
         run_times: RunTimes,
-        secret: InstallationSecret,
+        secret: SecretKey,
         settings: Settings,
         pace: Pace,
         *,
@@ -70,7 +71,7 @@ class TaskService:
     ) -> None:
         self._database = database
         self._webapps = webapps
-        self._dispatcher = dispatcher
+        self._dispatcher = submitter
         self._forms = forms
         self._run_times = run_times
         self._secret = secret
@@ -95,7 +96,7 @@ class TaskService:
             webapp_id=submission.webapp_id,
             node_info=submission.node_info,
             instance_type=submission.instance_type,
-            sealed_password=self._secret.seal(submission.access_password)
+            encrypted_password=self._secret.encrypt(submission.access_password)
             if submission.access_password
             else None,
             idempotency_key=submission.idempotency_key,
@@ -125,10 +126,10 @@ class TaskService:
         """Refuse values that cannot work, by the app's form; no form to be had means no check."""
         try:
             form = await self._forms.cached(submission.webapp_id)
-            errors = check_node_info(form, submission.node_info)
+            errors = validate_node_info(form, submission.node_info)
             if errors:
                 form = await self._forms.fetch(submission.webapp_id)
-                errors = check_node_info(form, submission.node_info)
+                errors = validate_node_info(form, submission.node_info)
         except AppError as problem:
             log.info("no form to check values by", extra={"problem": problem.code})
             return []
@@ -149,30 +150,30 @@ class TaskService:
         """Ask RunningHub now. Takes in a task that only RunningHub knows; raises TaskNotFound."""
         task = await self._database.task(ref)
         if task is None:
-            return await self._adopt(ref)
+            return await self._import(ref)
         if task.status not in MAY_BE_AT_RUNNINGHUB:
             return task
-        await self.look(task)
+        await self.poll(task)
         return await self.task(task.id)
 
-    async def _adopt(self, ref: str) -> Task:
+    async def _import(self, ref: str) -> Task:
         if not RUNNINGHUB_ID.fullmatch(ref):
             raise _not_found()
-        seen = await self._webapps.look(ref)
+        seen = await self._webapps.poll(ref)
         if seen.state is RunState.UNKNOWN:
             raise _not_found()
-        if adopted := await self._database.adopt_task(_new_id(self._database.clock()), ref):
-            await self._store_look(adopted, ref, seen)
+        if adopted := await self._database.import_task(_new_id(self._database.clock()), ref):
+            await self._store_poll_result(adopted, ref, seen)
         return await self.task(ref)
 
-    async def look(self, task: Task) -> None:
+    async def poll(self, task: Task) -> None:
         """Ask RunningHub about a task and store the outcome. Raises AppError; then nothing has changed."""
         runninghub_id = task.runninghub_task_id or task.hinted_task_id
         if task.status not in MAY_BE_AT_RUNNINGHUB or runninghub_id is None:
             return
-        await self._store_look(task, runninghub_id, await self._webapps.look(runninghub_id))
+        await self._store_poll_result(task, runninghub_id, await self._webapps.poll(runninghub_id))
 
-    async def _store_look(self, task: Task, runninghub_id: str, seen: Look) -> None:
+    async def _store_poll_result(self, task: Task, runninghub_id: str, seen: PollResult) -> None:
         match seen.state:
             case RunState.UNKNOWN:
                 await self._store_unknown(task)
@@ -182,14 +183,14 @@ class TaskService:
                 await self._store_end(task, runninghub_id, seen)
 
     async def _store_progress(self, task: Task, runninghub_id: str, status: TaskStatus) -> None:
-        next_look_ms = await self.next_look_ms(task, status)
+        next_poll_ms = await self.next_poll_ms(task, status)
         if task.status is status:
-            await self._database.reschedule(task.id, next_look_ms)
+            await self._database.reschedule(task.id, next_poll_ms)
         else:
-            change = Change(status, runninghub_task_id=runninghub_id, next_look_ms=next_look_ms)
+            change = Change(status, runninghub_task_id=runninghub_id, next_poll_ms=next_poll_ms)
             await self._database.move(task.id, change)
 
-    async def _store_end(self, task: Task, runninghub_id: str, seen: Look) -> None:
+    async def _store_end(self, task: Task, runninghub_id: str, seen: PollResult) -> None:
         if seen.state is RunState.FINISHED:
             change = Change(
                 TaskStatus.SUCCESS,
@@ -203,10 +204,10 @@ class TaskService:
             change = Change(
                 TaskStatus.FAILED, runninghub_task_id=runninghub_id, error=_run_error(task, seen.reason)
             )
-        if await self._database.move(task.id, change, gate=GateWord.FREED):
+        if await self._database.move(task.id, change, gate=LimiterSignal.FREED):
             log.info("task ended", extra={"task_id": task.id, "status": change.status})
         self._run_times.forget(task.webapp_id)
-        await self._dispatcher.dispatch()
+        await self._dispatcher.submit_pending()
 
     async def _store_unknown(self, task: Task) -> None:
         """RunningHub does not know the task: a wrong hint, or, after ten minutes of that word, a loss."""
@@ -216,7 +217,7 @@ class TaskService:
             return
         since = min(task.lost_since_ms or now, now)
         if now - since < self._lost_after_ms:
-            await self._database.reschedule(task.id, await self.next_look_ms(task), lost_since_ms=since)
+            await self._database.reschedule(task.id, await self.next_poll_ms(task), lost_since_ms=since)
             return
         error = {
             "code": "lost_at_runninghub",
@@ -224,10 +225,10 @@ class TaskService:
         }
         status = TaskStatus.CANCELLED if task.cancel_requested else TaskStatus.FAILED
         change = Change(status, error=None if task.cancel_requested else error)
-        await self._database.move(task.id, change, gate=GateWord.FREED)
-        await self._dispatcher.dispatch()
+        await self._database.move(task.id, change, gate=LimiterSignal.FREED)
+        await self._dispatcher.submit_pending()
 
-    async def next_look_ms(self, task: Task, status: TaskStatus | None = None) -> int:
+    async def next_poll_ms(self, task: Task, status: TaskStatus | None = None) -> int:
         """When to ask about a task again, which is now in `status`.
 
         Its age counts from its start where that was seen. With webhooks, asking is only the safety net.
@@ -258,7 +259,7 @@ class TaskService:
             raise _not_cancellable(task)
         if under_way.runninghub_task_id:
             await self._webapps.cancel(under_way.runninghub_task_id)
-            await self.look(under_way)
+            await self.poll(under_way)
         return await self.task(task.id)
 
     async def settle(self, ref: str, *, runninghub_task_id: str | None) -> Task:
@@ -272,7 +273,7 @@ class TaskService:
                 TaskStatus.QUEUED,
                 sources=sources,
                 runninghub_task_id=runninghub_task_id,
-                next_look_ms=self._database.clock(),
+                next_poll_ms=self._database.clock(),
             )
         if await self._database.move(task.id, change) is None:
             raise NotUnknown("Only a task that is SUBMIT_UNKNOWN can be settled.")

@@ -102,7 +102,7 @@ class RunState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PollResult:
     """RunningHub's word on a task: `results` when FINISHED, `reason` when FAILED and it gave one."""
 
     state: RunState
@@ -120,7 +120,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class LastWord:
+class LastResponse:
     """What RunningHub answered last (its code, or the lack of one), and when (seconds since 1970)."""
 
     word: str
@@ -140,7 +140,7 @@ class WebappService:
         self._timeout_s = settings.runninghub_timeout_s
         self._urls = {path: httpx.URL(settings.runninghub_base_url + path) for path in PATHS}
         self._extensions = {"timeout": client.timeout.as_dict()}
-        self.last_word: LastWord | None = None
+        self.last_response: LastResponse | None = None
 
     @property
     def is_configured(self) -> bool:
@@ -200,10 +200,10 @@ class WebappService:
             raise _unusable()
         return Accepted(task_id, data.get("taskStatus") == "RUNNING", self._node_errors(data))
 
-    async def look(self, runninghub_task_id: str) -> Look:
+    async def poll(self, runninghub_task_id: str) -> PollResult:
         """Ask for a task's outcome (`/task/openapi/outputs`): 804 and 813 go on, 805 failed, 0 is done."""
         body = {"apiKey": self._secret(), "taskId": runninghub_task_id}
-        return self._read_look(await self._envelope("POST", OUTPUTS, json=body))
+        return self._poll_result(await self._envelope("POST", OUTPUTS, json=body))
 
     async def cancel(self, runninghub_task_id: str) -> None:
         """Tell RunningHub to stop a task; that it does not know the task is no error."""
@@ -260,7 +260,7 @@ class WebappService:
         except (TimeoutError, httpx.RequestError, aiohttp.ClientError) as exc:
             raise _not_arrived(exc) from exc
         finally:
-            self.last_word = LastWord(word, time.time())
+            self.last_response = LastResponse(word, time.time())
             duration_ms = round((time.perf_counter() - began) * 1000, 1)
             log.debug(
                 "RunningHub called", extra={"call": path, "upstream_code": word, "duration_ms": duration_ms}
@@ -303,19 +303,19 @@ class WebappService:
             errors=self._field_errors(envelope) if kind is InvalidNodeInfo else None,
         )
 
-    def _read_look(self, envelope: dict[str, Any]) -> Look:
+    def _poll_result(self, envelope: dict[str, Any]) -> PollResult:
         """The table of runninghub's /outputs page: 804 and 813 go on, 805 failed, 0 with a list is done."""
         code, data = envelope["code"], envelope.get("data")
         if code == 0 and isinstance(data, list):
-            return Look(RunState.FINISHED, results=data)
+            return PollResult(RunState.FINISHED, results=data)
         if code == RUNNING or (code == 0 and data is None):
-            return Look(RunState.RUNNING)
+            return PollResult(RunState.RUNNING)
         if code == QUEUED:
-            return Look(RunState.QUEUED)
+            return PollResult(RunState.QUEUED)
         if code in TASK_UNKNOWN:
-            return Look(RunState.UNKNOWN)
+            return PollResult(RunState.UNKNOWN)
         if code in RUN_ENDED_BADLY:
-            return Look(RunState.FAILED, reason=self._reason(envelope))
+            return PollResult(RunState.FAILED, reason=self._reason(envelope))
         if code != 0:
             self._data(OUTPUTS, envelope)
         raise _unusable()

@@ -41,7 +41,7 @@ SECURITY_HEADERS = (
 RawHeaders = dict[bytes, bytes]
 
 
-class AccessMiddleware:
+class AuthMiddleware:
     """Lets a request through or answers it with a problem; both ways the security headers are added.
 
     With tokens, a valid one is all that counts: a foreign page cannot send it unless CORS lets it.
@@ -160,9 +160,9 @@ def cors_middleware(app: ASGIApp, settings: Settings) -> ProblemCORSMiddleware:
     )
 
 
-def install_access(app: FastAPI, settings: Settings) -> None:
+def install_auth(app: FastAPI, settings: Settings) -> None:
     """Call it after `install_problem_handlers` and before RequestLogMiddleware is added."""
-    app.add_middleware(AccessMiddleware, settings=settings)
+    app.add_middleware(AuthMiddleware, settings=settings)
     app.add_middleware(cors_middleware, settings=settings)
 
 

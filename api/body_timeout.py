@@ -11,7 +11,7 @@ UPLOAD_S = 300.0
 UPLOAD_PATH = "/upload"
 
 
-class BodyDeadlineMiddleware:
+class BodyTimeoutMiddleware:
     """Raises InvalidRequest where the body is read, when it is not there after the time allowed for it."""
 
     def __init__(self, app: ASGIApp, body_s: float = BODY_S, upload_s: float = UPLOAD_S) -> None:

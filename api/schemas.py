@@ -12,8 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from database import Task, TaskStatus
 from forms.builder import sent_value
+from models import Task, TaskStatus
 from task_service import Submission
 
 MAX_NODES = 1000
@@ -158,7 +158,7 @@ RESULT_SCHEMA = {
 Results = Annotated[list[Any], WithJsonSchema({"type": "array", "items": RESULT_SCHEMA})]
 
 
-class TaskAnswer(BaseModel):
+class TaskResponse(BaseModel):
     """A task as this service's database has it."""
 
     id: str
@@ -196,7 +196,7 @@ class ValueWarning(BaseModel):
     message: str
 
 
-class SubmitAnswer(BaseModel):
+class SubmitResponse(BaseModel):
     task_id: str
     status: TaskStatus
     runninghub_task_id: str | None
@@ -215,11 +215,11 @@ class SubmitAnswer(BaseModel):
 
 
 class TaskPage(BaseModel):
-    tasks: list[TaskAnswer]
+    tasks: list[TaskResponse]
     next_cursor: str | None = Field(description="For the next page; null at the end.")
 
 
-class UploadAnswer(BaseModel):
+class UploadResponse(BaseModel):
     fileName: str = Field(description="The `fieldValue` for an image, audio, video or file field.")
     fileType: str
 
@@ -232,7 +232,7 @@ def _text_or_null(value: object) -> str | None:
 RunningHubText = Annotated[str | None, BeforeValidator(_text_or_null)]
 
 
-class AccountAnswer(BaseModel):
+class AccountResponse(BaseModel):
     remainCoins: RunningHubText = None
     currentTaskCounts: RunningHubText = None
     remainMoney: RunningHubText = None
@@ -240,16 +240,18 @@ class AccountAnswer(BaseModel):
     apiType: RunningHubText = None
 
 
-class LastAnswer(BaseModel):
+class LastRunningHubResponse(BaseModel):
     upstream_code: str = Field(description="RunningHub's code, `HTTP 502` and the like, or `no answer`.")
     at: str
 
 
-class HealthAnswer(BaseModel):
+class HealthResponse(BaseModel):
     status: Literal["ok", "unavailable"]
     database: Literal["ok", "unavailable"]
     runninghub: Literal["configured", "not_configured"]
     tasks: dict[TaskStatus, int]
     watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")
     watch_last_beat: str
-    runninghub_last_answer: LastAnswer | None = Field(description="null: not asked since the start.")
+    runninghub_last_answer: LastRunningHubResponse | None = Field(
+        description="null: not asked since the start."
+    )

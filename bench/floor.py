@@ -31,7 +31,7 @@ class SubmitRequest(BaseModel):
     nodeInfoList: list[dict[str, str]]
 
 
-class SubmitAnswer(BaseModel):
+class SubmitResponse(BaseModel):
     task_id: str
     status: str
 
@@ -81,11 +81,11 @@ async def get_task(task_id: str) -> Task:
 
 
 @app.post("/submit_task", status_code=202)
-async def submit_task(body: SubmitRequest, request: Request) -> SubmitAnswer:
+async def submit_task(body: SubmitRequest, request: Request) -> SubmitResponse:
     client: HttpxAiohttpClient = request.app.state.client
     response = await client.post(
         "/task/openapi/ai-app/run",
         json={"apiKey": os.environ["RUNNINGHUB_API_KEY"], **body.model_dump()},
     )
     data = response.json()["data"]
-    return SubmitAnswer(task_id=data["taskId"], status=data["taskStatus"])
+    return SubmitResponse(task_id=data["taskId"], status=data["taskStatus"])

@@ -63,6 +63,6 @@ def _row(task: OldTask, name: str, now_s: float) -> dict[str, str | int]:
         "webapp_id": task.webapp_id,
         "runninghub_task_id": name,
         "began_ms": int((now_s - task.age_s) * 1000),
-        "next_look_ms": int(next_look_s * 1000),
-        "look_by_ms": int((next_look_s + spread_s) * 1000),
+        "next_poll_ms": int(next_look_s * 1000),
+        "poll_deadline_ms": int((next_look_s + spread_s) * 1000),
     }

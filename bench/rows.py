@@ -34,10 +34,10 @@ COPY_TO_PLAIN = """
 """
 INSERT_WATCHED = """
     INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, runninghub_task_id,
-        accepted_ms, running_ms, next_look_ms, look_by_ms)
+        accepted_ms, running_ms, next_poll_ms, poll_deadline_ms)
     SELECT :id, 'RUNNING', strftime('%Y-%m-%dT%H:%M:%fZ', :began_ms / 1000.0, 'unixepoch'),
         strftime('%Y-%m-%dT%H:%M:%fZ', :began_ms / 1000.0, 'unixepoch'), :webapp_id, :node_info,
-        :runninghub_task_id, :began_ms, :began_ms, :next_look_ms, :look_by_ms
+        :runninghub_task_id, :began_ms, :began_ms, :next_poll_ms, :poll_deadline_ms
 """
 INSERT_EARLIER = """
     INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, run_seconds)

@@ -53,8 +53,8 @@ def _create_unfinished(path: Path, count: int) -> None:
                 "webapp_id": "1992755951447109633",
                 "runninghub_task_id": str(1_890_000_000_000_000_000 + number),
                 "began_ms": now_ms - 60_000,
-                "next_look_ms": now_ms + number * DUE_WITHIN_MS // count,
-                "look_by_ms": now_ms + DUE_WITHIN_MS + number * DUE_WITHIN_MS // count,
+                "next_poll_ms": now_ms + number * DUE_WITHIN_MS // count,
+                "poll_deadline_ms": now_ms + DUE_WITHIN_MS + number * DUE_WITHIN_MS // count,
             }
             for number in range(count)
         ),

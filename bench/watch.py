@@ -28,7 +28,7 @@ SAMPLE_S = 0.5
 LONGEST_WAIT_S = 15.0
 LATE, READ_P99_MS, RESIDENT_MB = 2, 100, 250
 HALF_WITHIN, MOST_WITHIN, QUESTIONS = 5, 20, 9
-SELECT_DUE = "SELECT runninghub_task_id, next_look_ms FROM tasks WHERE next_look_ms IS NOT NULL"
+SELECT_DUE = "SELECT runninghub_task_id, next_poll_ms FROM tasks WHERE next_poll_ms IS NOT NULL"
 SELECT_FINISHED = """
     SELECT runninghub_task_id, updated_at FROM tasks
     WHERE status = 'SUCCESS' AND runninghub_task_id IS NOT NULL

@@ -1,4 +1,4 @@
-"""Look-ups that wait at the same time, answered by one query: a read costs a share of a thread's turn."""
+"""Lookups that wait at the same time, answered by one query: a read costs a share of one thread switch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 Found = Mapping[str, Value]
 
 
-class GatheredReads(Generic[Value]):
+class BatchedReads(Generic[Value]):
     """`read` gets all the keys that came while the query before was running, and answers those it found."""
 
     def __init__(self, read: Callable[[set[str]], Awaitable[Found[Value]]]) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,6 +12,7 @@ import aiosqlite
 
 T = TypeVar("T")
 Connection = aiosqlite.Connection
+Row = sqlite3.Row
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -63,8 +64,11 @@ class SqliteFile:
     def _name(self) -> str:
         return f"the database {Path(self.path).name}"
 
-    def _connection(self) -> Connection:
-        return aiosqlite.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        async with aiosqlite.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None) as connection:
+            connection.row_factory = Row
+            yield connection
 
     async def _migrate(self) -> None:
         # FULL: what was paid for must be on disk, not only in the page cache, when the power goes.

@@ -12,7 +12,7 @@ APPS = 500
 Form = WebappForm
 
 
-class AppForms:
+class FormCache:
     """Forms by app id. A failed call is not remembered: who asks next asks RunningHub."""
 
     def __init__(self, webapps: WebappService, ttl_s: float) -> None:

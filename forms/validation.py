@@ -13,7 +13,7 @@ NodeInfo = Mapping[str, Any]
 """One entry of a submitted `nodeInfoList`."""
 
 
-def check_node_info(form: WebappForm, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
+def validate_node_info(form: WebappForm, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
     """What is wrong with the values, in their order; empty when nothing is.
 
     Each is `{"nodeId", "fieldName", "msg"}`, with the first choices as `allowed` where there are choices.

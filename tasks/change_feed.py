@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from database import Database, Task
+from database import Database
+from models import Task
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ WAKING_PAUSE_S = 0.005
 QUEUE_POLL_S = 2.0
 
 
-class Changes:
+class ChangeFeed:
     """Who waits for which task. One loop reads the versions of all watched tasks in one query."""
 
     def __init__(self, database: Database) -> None:

@@ -7,31 +7,32 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
-from database import Database, Task
+from database import Database
 from errors import AppError
+from models import Task
 from task_service import TaskService
 from tasks.poll_schedule import MOST_STRETCHED_S, Pace
-from tasks.submitter import Dispatcher
+from tasks.submitter import Submitter
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2
 SHORT_PAUSE_S = 0.05
 PACE_S = 0.5
-LOOKS_AT_ONCE = 64
+POLLS_AT_ONCE = 64
 # So that requests get their share of the processor, however many tasks are in flight.
-LOOKS_PER_S = 800
-LOOKS_PER_S_BESIDE_SUBMITS = 400
+POLLS_PER_S = 800
+POLLS_PER_S_BESIDE_SUBMITS = 400
 # How long a claimed look belongs to its worker: longer than RunningHub may take to answer.
 LEASE_MARGIN_S = 15.0
 REPAIR_S = 5.0
-BREAKER_FAILURES = 5
-BREAKER_FIRST_S = 1.0
-BREAKER_LONGEST_S = 20.0
+CIRCUIT_BREAKER_FAILURES = 5
+CIRCUIT_BREAKER_FIRST_S = 1.0
+CIRCUIT_BREAKER_LONGEST_S = 20.0
 
 
 @dataclass(slots=True)
-class Breaker:
+class CircuitBreaker:
     """Holds the questions back while RunningHub is broken; after each pause one question is the trial."""
 
     failures: int = 0
@@ -42,20 +43,20 @@ class Breaker:
         """How many questions may be started now."""
         if now < self.open_until:
             return 0
-        return (1 if self.pause_s else LOOKS_AT_ONCE) - under_way
+        return (1 if self.pause_s else POLLS_AT_ONCE) - under_way
 
     def succeeded(self) -> None:
         self.failures, self.pause_s, self.open_until = 0, 0.0, 0.0
 
     def failed(self, now: float) -> None:
         self.failures += 1
-        if self.failures >= BREAKER_FAILURES and now >= self.open_until:
-            self.pause_s = min(BREAKER_LONGEST_S, self.pause_s * 2 or BREAKER_FIRST_S)
+        if self.failures >= CIRCUIT_BREAKER_FAILURES and now >= self.open_until:
+            self.pause_s = min(CIRCUIT_BREAKER_LONGEST_S, self.pause_s * 2 or CIRCUIT_BREAKER_FIRST_S)
             self.open_until = now + self.pause_s * random.uniform(0.8, 1.2)
 
 
 @dataclass(slots=True)
-class Allowance:
+class TokenBucket:
     """Lets through so many looks a second on average, and not more at once than a tick's worth."""
 
     looks: float = 0.0
@@ -68,14 +69,14 @@ class Allowance:
         return int(self.looks)
 
 
-class Watcher:
+class Poller:
     """A loop over the rows of the database; `wake` starts its next round at once."""
 
     def __init__(
         self,
         database: Database,
         tasks: TaskService,
-        dispatcher: Dispatcher,
+        submitter: Submitter,
         pace: Pace,
         *,
         lease_s: float,
@@ -83,23 +84,23 @@ class Watcher:
     ) -> None:
         self._database = database
         self._tasks = tasks
-        self._dispatcher = dispatcher
+        self._dispatcher = submitter
         self._lease_ms = int((lease_s + LEASE_MARGIN_S) * 1000)
         self._longest_wait_ms = int(max(longest_wait_s, MOST_STRETCHED_S) * 1000)
         self._pace = pace
-        self._breaker = Breaker()
-        self._allowed = Allowance()
-        self._looks: set[asyncio.Task[None]] = set()
+        self._circuit_breaker = CircuitBreaker()
+        self._allowed = TokenBucket()
+        self._polls: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._next_repair = 0.0
         self._next_pace = 0.0
-        self.last_beat = time.time()
+        self.last_tick = time.time()
 
     def wake(self) -> None:
-        """Look into the database now."""
+        """Start the next round now."""
         self._woken.set()
 
-    async def hand_over(self) -> None:
+    async def wake_async(self) -> None:
         """`wake` as a background task: a plain function would be run in a thread."""
         self.wake()
 
@@ -107,20 +108,20 @@ class Watcher:
         """Go on until cancelled."""
         try:
             while True:
-                await self._wait(await self._beat())
+                await self._wait(await self._tick())
         finally:
-            for look in self._looks:
+            for look in self._polls:
                 look.cancel()
-            await asyncio.gather(*self._looks, return_exceptions=True)
+            await asyncio.gather(*self._polls, return_exceptions=True)
 
-    async def _beat(self) -> float:
+    async def _tick(self) -> float:
         """One round; answers after how many seconds the next one is due."""
         try:
-            pause_s = await self._start_looks()
+            pause_s = await self._start_polls()
             await self._keep_pace()
-            await self._dispatcher.dispatch()
+            await self._dispatcher.submit_pending()
             await self._repair()
-            self.last_beat = time.time()
+            self.last_tick = time.time()
         except Exception:  # the loop is the service's heart: whatever one round met, the next one comes
             log.exception("a round of the watch failed")
             return TICK_S
@@ -136,42 +137,44 @@ class Watcher:
             pass
         self._woken.clear()
 
-    async def _start_looks(self) -> float:
+    async def _start_polls(self) -> float:
         """Ask about tasks that are due; answers the seconds until the next one is."""
         now = time.monotonic()
-        per_s = LOOKS_PER_S_BESIDE_SUBMITS if self._dispatcher.is_busy else LOOKS_PER_S
-        allowance = min(self._breaker.allowance(now, len(self._looks)), self._allowed.count(now, per_s))
+        per_s = POLLS_PER_S_BESIDE_SUBMITS if self._dispatcher.is_busy else POLLS_PER_S
+        allowance = min(
+            self._circuit_breaker.allowance(now, len(self._polls)), self._allowed.count(now, per_s)
+        )
         if allowance <= 0:
-            return SHORT_PAUSE_S if self._looks else TICK_S
+            return SHORT_PAUSE_S if self._polls else TICK_S
         leased = await self._database.lease_due(lease_ms=self._lease_ms, limit=allowance)
         self._allowed.looks -= len(leased)
         for task in leased:
-            look = asyncio.create_task(self._look(task), name=f"look {task.id}")
-            self._looks.add(look)
-            look.add_done_callback(self._looks.discard)
+            look = asyncio.create_task(self._poll(task), name=f"look {task.id}")
+            self._polls.add(look)
+            look.add_done_callback(self._polls.discard)
         due_ms = await self._database.next_due_ms()
         due_s = TICK_S if due_ms is None else (due_ms - self._database.clock()) / 1000
         return min(TICK_S, max(SHORT_PAUSE_S, due_s))
 
-    async def _look(self, task: Task) -> None:
+    async def _poll(self, task: Task) -> None:
         try:
-            await self._tasks.look(task)
-            self._breaker.succeeded()
+            await self._tasks.poll(task)
+            self._circuit_breaker.succeeded()
         except AppError as problem:
-            self._breaker.failed(time.monotonic())
+            self._circuit_breaker.failed(time.monotonic())
             log.warning(
                 "RunningHub could not be asked",
                 extra={"task_id": task.id, "problem": problem.code, "upstream": problem.upstream},
             )
             await self._database.reschedule(
-                task.id, await self._tasks.next_look_ms(task), lost_since_ms=task.lost_since_ms
+                task.id, await self._tasks.next_poll_ms(task), lost_since_ms=task.lost_since_ms
             )
         except sqlite3.Error:
             log.exception("an outcome could not be stored; it is asked for again", extra={"task_id": task.id})
 
     async def _keep_pace(self) -> None:
         now = time.monotonic()
-        if now >= self._next_pace and not self._breaker.pause_s:
+        if now >= self._next_pace and not self._circuit_breaker.pause_s:
             self._next_pace = now + PACE_S
             self._pace.adapt(await self._database.most_late_s())
 

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from config import Settings
-from database import Change, Database, GateWord, NewTask, Task, TaskStatus
+from database import Database
 from errors import AppError, RunningHubTimeout, RunningHubUnavailable
-from secret_key import InstallationSecret
+from models import Change, LimiterSignal, NewTask, Task, TaskStatus
+from secret_key import SecretKey
 from webapp_service import NotSent, RunningHubFull, WebappService
 
 T = TypeVar("T")
@@ -39,11 +40,11 @@ class Outcome:
     """What a paid call came to: the arrow, the problem to answer with, and what it says of free slots."""
 
     change: Change
-    gate: GateWord | None = None
+    gate: LimiterSignal | None = None
     problem: AppError | None = None
 
 
-class Dispatcher:
+class Submitter:
     """Makes each paid call once. Calls under way belong to it; `close` waits for them."""
 
     def __init__(
@@ -51,7 +52,7 @@ class Dispatcher:
         database: Database,
         webapps: WebappService,
         settings: Settings,
-        secret: InstallationSecret,
+        secret: SecretKey,
     ) -> None:
         self._database = database
         self._webapps = webapps
@@ -92,7 +93,7 @@ class Dispatcher:
             self._start([added])
         else:
             self._may_be_waiting = True
-            await self._dispatch_or_log()
+            await self._submit_pending_or_log()
         return added
 
     async def wait(self, task_id: str) -> Task | None:
@@ -111,7 +112,7 @@ class Dispatcher:
             raise found
         return found or await self._database.task(task_id)
 
-    async def dispatch(self) -> None:
+    async def submit_pending(self) -> None:
         """Send what may go now."""
         if self._webapps.is_configured and not self._is_closing:
             await self._to_its_end(self._claim())
@@ -135,12 +136,12 @@ class Dispatcher:
         if not self._calls and not self._claims:
             self.release_waiting()
 
-    async def give_up_stale(self, *, nobody_else: bool = False) -> None:
+    async def give_up_stale(self, *, is_only_worker: bool = False) -> None:
         """Make SUBMITTING rows SUBMIT_UNKNOWN whose caller is gone.
 
-        `nobody_else`: no other worker serves the database, so that all but our own calls are stale.
+        `is_only_worker`: no other worker serves the database, so that all but our own calls are stale.
         """
-        patience_s = 0 if nobody_else else self._settings.runninghub_timeout_s + STALE_MARGIN_S
+        patience_s = 0 if is_only_worker else self._settings.runninghub_timeout_s + STALE_MARGIN_S
         before_ms = self._database.clock() - int(patience_s * 1000)
         for task in await self._database.stale_submits(before_ms=before_ms):
             if task.id not in self._calls:
@@ -185,11 +186,11 @@ class Dispatcher:
         self._calls.pop(task.id, None)
         self._answer(task.id, outcome.problem or stored)
         if self._may_be_waiting:
-            await self._dispatch_or_log()
+            await self._submit_pending_or_log()
 
-    async def _dispatch_or_log(self) -> None:
+    async def _submit_pending_or_log(self) -> None:
         try:
-            await self.dispatch()
+            await self.submit_pending()
         except sqlite3.Error:
             log.exception("the queue could not be read; the watch tries again")
 
@@ -200,15 +201,19 @@ class Dispatcher:
                 task.webapp_id or "",
                 task.node_info,
                 instance_type=task.instance_type,
-                access_password=self._secret.unseal(task.sealed_password) if task.sealed_password else None,
+                access_password=self._secret.decrypt(task.encrypted_password)
+                if task.encrypted_password
+                else None,
                 webhook_url=self._webhook_url(task.id),
             )
         except (NotSent, RunningHubFull):
-            return Outcome(Change(TaskStatus.PENDING), GateWord.REFUSED)
+            return Outcome(Change(TaskStatus.PENDING), LimiterSignal.REJECTED)
         except (RunningHubUnavailable, RunningHubTimeout) as problem:
             problem.task_id = task.id
             return Outcome(
-                Change(TaskStatus.SUBMIT_UNKNOWN, error=_unknown_error(problem)), GateWord.REFUSED, problem
+                Change(TaskStatus.SUBMIT_UNKNOWN, error=_unknown_error(problem)),
+                LimiterSignal.REJECTED,
+                problem,
             )
         except AppError as problem:
             problem.task_id = task.id
@@ -219,9 +224,9 @@ class Dispatcher:
                 TaskStatus.RUNNING if accepted.is_running else TaskStatus.QUEUED,
                 runninghub_task_id=accepted.runninghub_task_id,
                 node_errors=accepted.node_errors,
-                next_look_ms=self._database.clock() + int(self._settings.poll_interval_s * 1000),
+                next_poll_ms=self._database.clock() + int(self._settings.poll_interval_s * 1000),
             ),
-            GateWord.TAKEN,
+            LimiterSignal.ACCEPTED,
         )
 
     async def _store(self, task: Task, outcome: Outcome) -> Task | None:

@@ -12,13 +12,14 @@ import pytest
 import respx
 
 from config import Settings
-from database import Change, Database, NewTask, Task, TaskStatus
-from forms.cache import AppForms
-from secret_key import InstallationSecret
+from database import Database
+from forms.cache import FormCache
+from models import Change, NewTask, Task, TaskStatus
+from secret_key import SecretKey
 from task_service import TaskService
 from tasks.poll_schedule import Pace
 from tasks.run_times import RunTimes
-from tasks.submitter import Dispatcher
+from tasks.submitter import Submitter
 from webapp_service import WebappService, create_client
 
 API_KEY = "0123456789abcdef0123456789abcdef"
@@ -75,10 +76,10 @@ class Core:
     settings: Settings
     database: Database
     webapps: WebappService
-    forms: AppForms
+    forms: FormCache
     run_times: RunTimes
-    secret: InstallationSecret
-    dispatcher: Dispatcher
+    secret: SecretKey
+    submitter: Submitter
     tasks: TaskService
 
 
@@ -113,7 +114,7 @@ async def at_runninghub(
 ) -> Task:
     """A task that RunningHub took under the id `1000 + number`."""
     await add(database, number, **members)
-    change = Change(status, runninghub_task_id=str(1000 + number), next_look_ms=database.clock())
+    change = Change(status, runninghub_task_id=str(1000 + number), next_poll_ms=database.clock())
     moved = await database.move(f"task-{number}", change)
     assert moved is not None
     return moved
@@ -171,15 +172,15 @@ def make_core(
     @asynccontextmanager
     async def make(**values: Any) -> AsyncIterator[Core]:
         settings = settings_with(**values)
-        secret = InstallationSecret.beside(str(tmp_path / "tasks.db"))
+        secret = SecretKey.next_to(str(tmp_path / "tasks.db"))
         webapps = WebappService(client, settings)
-        forms = AppForms(webapps, settings.node_info_ttl_s)
+        forms = FormCache(webapps, settings.node_info_ttl_s)
         run_times = RunTimes(database)
-        dispatcher = Dispatcher(database, webapps, settings, secret)
-        tasks = TaskService(database, webapps, dispatcher, forms, run_times, secret, settings, Pace())
-        yield Core(settings, database, webapps, forms, run_times, secret, dispatcher, tasks)
+        submitter = Submitter(database, webapps, settings, secret)
+        tasks = TaskService(database, webapps, submitter, forms, run_times, secret, settings, Pace())
+        yield Core(settings, database, webapps, forms, run_times, secret, submitter, tasks)
         await forms.close()
-        await dispatcher.close()
+        await submitter.close()
 
     return make
 

@@ -9,27 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from database import (
-    MIGRATIONS,
-    SUBMIT_BLOCK_MAX_MS,
-    SUBMIT_STREAK_PER_SLOT,
-    SUBMIT_WINDOW_MAX,
-    Change,
-    Database,
-    GateWord,
-    Task,
-    TaskStatus,
-    rfc3339,
-    utc_now_ms,
-)
-from database import TaskStatus as S
+from database import Database
+from db.migrations import MIGRATIONS
+from db.queries import SUBMIT_BLOCK_MAX_MS, SUBMIT_STREAK_PER_SLOT, SUBMIT_WINDOW_MAX
 from db.sqlite import DatabaseRefused
+from models import Change, LimiterSignal, Task, TaskStatus, rfc3339, utc_now_ms
+from models import TaskStatus as S
 from tests.conftest import NODE, WEBAPP_ID, Clock, add, at_runninghub, new_task, stored
 
 pytestmark = pytest.mark.anyio
 
 # Written out, not taken from the module: these are the contract's arrows.
-ARROWS = {
+TRANSITIONS = {
     (S.PENDING, S.SUBMITTING),
     (S.PENDING, S.CANCELLED),
     (S.SUBMITTING, S.PENDING),
@@ -92,7 +83,7 @@ async def claimed(database: Database, max_concurrent: int = 0) -> list[str]:
 async def widen_gate(database: Database, window: int) -> None:
     """Let as many calls be under way at once as after a time in which RunningHub took everything."""
     taken = [
-        database.move("nobody", Change(S.QUEUED), gate=GateWord.TAKEN)
+        database.move("nobody", Change(S.QUEUED), gate=LimiterSignal.ACCEPTED)
         for _ in range(SUBMIT_STREAK_PER_SLOT * window)
     ]
     await asyncio.gather(*taken)
@@ -101,7 +92,7 @@ async def widen_gate(database: Database, window: int) -> None:
 async def take(database: Database, number: int) -> None:
     """RunningHub takes a task whose call is under way."""
     change = Change(S.QUEUED, runninghub_task_id=str(1000 + number))
-    assert await database.move(f"task-{number}", change, gate=GateWord.TAKEN)
+    assert await database.move(f"task-{number}", change, gate=LimiterSignal.ACCEPTED)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +109,7 @@ async def shared_database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database, clock: Clock) -> None:
     new = new_task(
-        instance_type="plus", sealed_password=b"sealed", idempotency_key="key", request_digest="digest"
+        instance_type="plus", encrypted_password=b"sealed", idempotency_key="key", request_digest="digest"
     )
     added = await database.add_task(new, max_pending=1, max_concurrent=0)
     at = rfc3339(clock.now_ms)
@@ -132,7 +123,7 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
         webapp_id=WEBAPP_ID,
         node_info=[NODE],
         instance_type="plus",
-        sealed_password=b"sealed",
+        encrypted_password=b"sealed",
         runninghub_task_id=None,
         hinted_task_id=None,
         result_data=None,
@@ -209,7 +200,7 @@ async def test_a_status_follows_only_where_an_arrow_leads(
     before = await in_status(shared_database, source, number)
     moved = await shared_database.move(before.id, Change(target))
     after = await stored(shared_database, before.id)
-    if (source, target) not in ARROWS:
+    if (source, target) not in TRANSITIONS:
         assert (moved, after) == (None, before)
         return
     assert moved == replace(after, queue_position=None)
@@ -271,10 +262,10 @@ async def test_a_move_stores_what_comes_with_it_and_keeps_the_times_of_the_first
 async def test_a_sealed_password_is_kept_only_while_it_may_be_needed(
     database: Database, status: TaskStatus, is_kept: bool
 ) -> None:
-    await add(database, sealed_password=b"sealed")
+    await add(database, encrypted_password=b"sealed")
     moved = await database.move("task-1", Change(status))
     assert moved
-    assert moved.sealed_password == (b"sealed" if is_kept else None)
+    assert moved.encrypted_password == (b"sealed" if is_kept else None)
 
 
 # The queue and the gate
@@ -293,8 +284,8 @@ async def test_tasks_go_in_the_order_they_came_and_know_their_place(database: Da
 async def test_a_task_that_was_refused_keeps_its_place_at_the_head(database: Database) -> None:
     await waiting(database, 3)
     await claimed(database)
-    await database.move("task-1", Change(S.PENDING), gate=GateWord.REFUSED)
-    await database.move("task-1", Change(S.PENDING), gate=GateWord.FREED)
+    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
+    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.FREED)
     assert await claimed(database) == ["task-1"]
 
 
@@ -313,8 +304,8 @@ async def test_the_window_widens_while_runninghub_takes_everything_and_a_refusal
     for number in (100, 101, 102):
         await add(database, number)
     assert (await database.count_by_status())[S.SUBMITTING] == 2
-    await database.move("task-100", Change(S.PENDING), gate=GateWord.REFUSED)
-    await database.move("task-101", Change(S.PENDING), gate=GateWord.FREED)
+    await database.move("task-100", Change(S.PENDING), gate=LimiterSignal.REJECTED)
+    await database.move("task-101", Change(S.PENDING), gate=LimiterSignal.FREED)
     assert await claimed(database) == ["task-100"]
 
 
@@ -329,7 +320,7 @@ async def test_the_window_has_an_end(database: Database) -> None:
 async def test_a_refusal_closes_the_gate_for_a_while(database: Database, clock: Clock) -> None:
     await waiting(database, 2)
     await claimed(database)
-    await database.move("task-1", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     clock.go_on(0.7)
     assert await claimed(database) == []
     clock.go_on(0.6)
@@ -342,7 +333,7 @@ async def test_the_gate_is_closed_for_longer_after_each_refusal_up_to_a_limit(
     await waiting(database, 2)
     for seconds in (1, 2, 4, 8, 16, 30, 30):
         assert await claimed(database) == ["task-1"]
-        await database.move("task-1", Change(S.PENDING), gate=GateWord.REFUSED)
+        await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
         clock.go_on(seconds * 0.79)
         assert await claimed(database) == []
         clock.go_on(seconds * 0.42)
@@ -353,12 +344,12 @@ async def test_after_a_task_was_taken_the_first_block_is_short_again(
 ) -> None:
     await waiting(database, 3)
     for _ in range(5):
-        await database.move("nobody", Change(S.PENDING), gate=GateWord.REFUSED)
+        await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     clock.go_on(SUBMIT_BLOCK_MAX_MS)
     await claimed(database)
     await take(database, 1)
     await claimed(database)
-    await database.move("task-2", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("task-2", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     clock.go_on(1.21)
     assert await claimed(database) == ["task-2"]
 
@@ -366,9 +357,9 @@ async def test_after_a_task_was_taken_the_first_block_is_short_again(
 async def test_the_end_of_a_task_opens_the_gate(database: Database) -> None:
     await at_runninghub(database, 1)
     await add(database, 2)
-    await database.move("task-2", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("task-2", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     assert await claimed(database) == []
-    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=GateWord.FREED)
+    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=LimiterSignal.FREED)
     assert await claimed(database) == ["task-2"]
 
 
@@ -377,21 +368,21 @@ async def test_a_word_that_could_not_be_stored_is_not_counted_twice(database: Da
     unstorable = Change(S.QUEUED, result_data=[object()])
     for _ in range(SUBMIT_STREAK_PER_SLOT):
         with pytest.raises(TypeError):
-            await database.move("task-1", unstorable, gate=GateWord.TAKEN)
+            await database.move("task-1", unstorable, gate=LimiterSignal.ACCEPTED)
     await take(database, 1)
     await add(database, 2)
     assert (await add(database, 3)).status is S.PENDING
 
 
 async def test_a_task_that_comes_to_an_empty_queue_is_tried_at_once(database: Database) -> None:
-    await database.move("nobody", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     assert (await add(database, 1)).status is S.SUBMITTING
     assert (await add(database, 2)).status is S.PENDING
 
 
 async def test_a_task_that_comes_to_a_closed_gate_does_not_overtake(database: Database) -> None:
     await add(database, 1)
-    await database.move("task-1", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     assert (await add(database, 2)).queue_position == 2
 
 
@@ -399,7 +390,7 @@ async def test_a_clock_that_steps_back_does_not_close_the_gate_for_long(
     database: Database, clock: Clock
 ) -> None:
     await waiting(database, 1)
-    await database.move("nobody", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     clock.go_on(-3600)
     assert await claimed(database) == ["task-1"]
 
@@ -414,7 +405,7 @@ async def test_no_more_than_max_concurrent_tasks_are_at_runninghub_or_on_their_w
     assert added
     assert added.status is S.PENDING
     assert await claimed(database, max_concurrent=2) == []
-    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=GateWord.FREED)
+    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=LimiterSignal.FREED)
     assert await claimed(database, max_concurrent=2) == ["task-3"]
 
 
@@ -559,7 +550,7 @@ async def test_a_hint_that_came_during_the_paid_call_goes_first_of_the_due_looks
     await database.reschedule("task-1", clock.now_ms + 1000)
     await add(database, 2)
     await database.hint_finished("task-2", "1002")
-    change = Change(S.QUEUED, runninghub_task_id="1002", next_look_ms=clock.now_ms + 2000)
+    change = Change(S.QUEUED, runninghub_task_id="1002", next_poll_ms=clock.now_ms + 2000)
     await database.move("task-2", change)
     clock.go_on(1)
     leased = await database.lease_due(lease_ms=1000, limit=1)
@@ -597,7 +588,7 @@ async def test_a_cancel_is_noted_while_a_task_is_under_way(database: Database, s
 
 
 async def test_a_task_that_only_runninghub_knew_is_taken_in_once(database: Database, clock: Clock) -> None:
-    adopted = await asyncio.gather(*(database.adopt_task(f"own-{number}", "55") for number in range(3)))
+    adopted = await asyncio.gather(*(database.import_task(f"own-{number}", "55") for number in range(3)))
     assert adopted == [await stored(database, "own-0"), None, None]
     task = await stored(database, "55")
     assert (task.id, task.status, task.webapp_id, task.node_info) == ("own-0", S.QUEUED, None, [])

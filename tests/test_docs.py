@@ -15,9 +15,9 @@ from PIL import Image
 from starlette.routing import Route
 
 from config import Settings
-from database import ARROWS, TaskStatus
 from errors import AppError
 from main import create_app
+from models import TRANSITIONS, TaskStatus
 from tests.processes import ROOT, Running, clean_environment, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -190,7 +190,7 @@ def test_the_diagram_has_every_arrow_of_the_database_and_no_other(page: str) -> 
         for source in groups.get(sources, [sources])
         for target in groups.get(targets, [targets])
     }
-    assert arrows == {(str(source), str(target)) for target in TaskStatus for source in ARROWS[target]}
+    assert arrows == {(str(source), str(target)) for target in TaskStatus for source in TRANSITIONS[target]}
     (explained,) = [table for table in tables(page) if table[0][0] == "a"]
     letters = [letter for row in explained for letter in words(row[0])]
     assert letters == list(dict.fromkeys(letters))

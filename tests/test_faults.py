@@ -22,10 +22,11 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.body_timeout import BodyDeadlineMiddleware
+from api.body_timeout import BodyTimeoutMiddleware
 from config import STARTUP_FAILURE, Settings, load_settings
-from database import Change, Database, GateWord, NewTask, TaskStatus
+from database import Database
 from errors import AppError, InvalidRequest
+from models import Change, LimiterSignal, NewTask, TaskStatus
 from services import Services, running
 from simulator.apps import TEXT_TO_IMAGE
 from task_service import Submission
@@ -156,7 +157,7 @@ class Row:
     what: str
     asking: Answer
     submitting: Answer
-    last_word: str
+    last_response: str
     fault: Json = field(default_factory=dict)
     address: str = ""
     runs_accepted: int = 0
@@ -286,7 +287,7 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
         assert (submitted["error"] or {}).get("code") == (None if settled == "PENDING" else row.submitting[1])
         health = (await client.get("/health")).json()
         assert (health["status"], health["database"], health["watch"]) == ("ok", "ok", "ok")
-        assert health["runninghub_last_answer"]["upstream_code"] == row.last_word
+        assert health["runninghub_last_answer"]["upstream_code"] == row.last_response
         assert (health["tasks"]["RUNNING"], health["tasks"][settled]) == (2, 1)
     sent_in_vain = board.runs_called() - 2
     assert sent_in_vain == (0 if row.address else 1)
@@ -557,7 +558,7 @@ async def impatient_services(url: str, directory: Path, **settings: Any) -> Asyn
 
 
 async def end_of(services: Services, task_id: str) -> TaskStatus:
-    async for task in services.changes.follow(task_id, seen_version=None):
+    async for task in services.change_feed.follow(task_id, seen_version=None):
         status = task.status
     return status
 
@@ -609,8 +610,8 @@ MINUTE_MS = 60_000
 
 async def running_task(database: Database, task_id: str = "a") -> None:
     await database.add_task(NewTask(task_id, TEXT_TO_IMAGE, []), **AT_ONCE)
-    due = Change(TaskStatus.RUNNING, runninghub_task_id=f"1{task_id}", next_look_ms=database.clock())
-    await database.move(task_id, due, gate=GateWord.TAKEN)
+    due = Change(TaskStatus.RUNNING, runninghub_task_id=f"1{task_id}", next_poll_ms=database.clock())
+    await database.move(task_id, due, gate=LimiterSignal.ACCEPTED)
 
 
 async def test_after_the_clock_stepped_back_looks_are_due_again(tmp_path: Path) -> None:
@@ -627,7 +628,7 @@ async def test_after_the_clock_stepped_back_the_queue_goes_on(tmp_path: Path) ->
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
         await database.add_task(NewTask("a", TEXT_TO_IMAGE, []), **AT_ONCE)
-        await database.move("a", Change(TaskStatus.PENDING), gate=GateWord.REFUSED)
+        await database.move("a", Change(TaskStatus.PENDING), gate=LimiterSignal.REJECTED)
         assert await database.claim_pending(max_concurrent=0) == []
         clock.ms -= HOUR_MS
         assert [task.id for task in await database.claim_pending(max_concurrent=0)] == ["a"]
@@ -1132,7 +1133,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_an_invalid_request() -> No
 
     async def send(_: Message) -> None: ...
 
-    service = BodyDeadlineMiddleware(read_body, body_s=0.05, upload_s=0.05)
+    service = BodyTimeoutMiddleware(read_body, body_s=0.05, upload_s=0.05)
     for path in ("/submit_task", "/upload"):
         with pytest.raises(InvalidRequest, match="did not arrive within"):
             await service({"type": "http", "method": "POST", "path": path}, one_byte, send)

@@ -81,31 +81,31 @@ def client(app: FastAPI) -> httpx.AsyncClient:
 
 def test_a_text_line_holds_time_level_logger_message_and_extra_fields(log: Log) -> None:
     log.configure()
-    logging.getLogger("watcher").warning("slow answer from %s", "RunningHub", extra={"task_id": "t1"})
+    logging.getLogger("poller").warning("slow answer from %s", "RunningHub", extra={"task_id": "t1"})
     (line,) = log.lines
     time, rest = line.split(" ", 1)
     assert TIME.fullmatch(time)
-    assert rest == "WARNING watcher slow answer from RunningHub task_id=t1"
+    assert rest == "WARNING poller slow answer from RunningHub task_id=t1"
 
 
 def test_a_json_line_holds_the_same_as_members(log: Log) -> None:
     log.configure(log_format="json")
-    logging.getLogger("watcher").warning("任务 %s", "x", extra={"upstream_code": 421})
+    logging.getLogger("poller").warning("任务 %s", "x", extra={"upstream_code": 421})
     (line,) = log.objects
     assert TIME.fullmatch(line.pop("time"))
-    assert line == {"level": "WARNING", "logger": "watcher", "message": "任务 x", "upstream_code": 421}
+    assert line == {"level": "WARNING", "logger": "poller", "message": "任务 x", "upstream_code": 421}
 
 
 def test_configuring_twice_writes_each_line_once(log: Log) -> None:
     log.configure()
     log.configure()
-    logging.getLogger("watcher").warning("once")
+    logging.getLogger("poller").warning("once")
     assert len(log.lines) == 1
 
 
 def test_the_level_of_the_settings_holds(log: Log) -> None:
     log.configure(log_level="error")
-    logging.getLogger("watcher").warning("not shown")
+    logging.getLogger("poller").warning("not shown")
     logging.getLogger("httpx").warning("not shown either")
     assert log.lines == []
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from database import TaskStatus
 from errors import AppError
+from models import TaskStatus
 from simulator.apps import (
     ACCESS_PASSWORD,
     ALWAYS_FAILS,

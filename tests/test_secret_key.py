@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from secret_key import InstallationSecret
+from secret_key import SecretKey
 
 
 @pytest.fixture
@@ -16,35 +16,35 @@ def database_path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def secret(database_path: str) -> InstallationSecret:
-    return InstallationSecret.beside(database_path)
+def secret(database_path: str) -> SecretKey:
+    return SecretKey.next_to(database_path)
 
 
 def signature_of(database_path: str) -> str:
-    return InstallationSecret.beside(database_path).signature("task-1")
+    return SecretKey.next_to(database_path).signature("task-1")
 
 
 def test_the_first_start_makes_a_file_that_only_the_owner_can_read(
     database_path: str, tmp_path: Path
 ) -> None:
-    InstallationSecret.beside(database_path)
+    SecretKey.next_to(database_path)
     (file,) = tmp_path.iterdir()
     assert file.name == "tasks.db.secret"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(bytes.fromhex(file.read_text("ascii"))) == 32
 
 
-def test_a_restart_reads_the_same_secret(secret: InstallationSecret, database_path: str) -> None:
-    again = InstallationSecret.beside(database_path)
+def test_a_restart_reads_the_same_secret(secret: SecretKey, database_path: str) -> None:
+    again = SecretKey.next_to(database_path)
     assert again.signature("task-1") == secret.signature("task-1")
     assert again.digest("a body") == secret.digest("a body")
-    assert again.unseal(secret.seal("password")) == "password"
+    assert again.decrypt(secret.encrypt("password")) == "password"
 
 
 def test_workers_that_start_at_once_read_one_secret(database_path: str, tmp_path: Path) -> None:
     program = (
-        "import sys; from secret_key import InstallationSecret;"
-        " print(InstallationSecret.beside(sys.argv[1]).signature('task-1'))"
+        "import sys; from secret_key import SecretKey;"
+        " print(SecretKey.next_to(sys.argv[1]).signature('task-1'))"
     )
     command = [sys.executable, "-c", program, database_path]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -53,14 +53,14 @@ def test_workers_that_start_at_once_read_one_secret(database_path: str, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == ["tasks.db.secret"]
 
 
-def test_two_installations_have_nothing_in_common(secret: InstallationSecret, tmp_path: Path) -> None:
-    other = InstallationSecret.beside(str(tmp_path / "other.db"))
+def test_two_installations_have_nothing_in_common(secret: SecretKey, tmp_path: Path) -> None:
+    other = SecretKey.next_to(str(tmp_path / "other.db"))
     assert other.signature("task-1") != secret.signature("task-1")
     assert other.digest("a body") != secret.digest("a body")
-    assert other.unseal(secret.seal("password")) is None
+    assert other.decrypt(secret.encrypt("password")) is None
 
 
-def test_each_use_has_a_key_of_its_own(secret: InstallationSecret) -> None:
+def test_each_use_has_a_key_of_its_own(secret: SecretKey) -> None:
     assert secret.signature("the same") != secret.digest("the same")
 
 
@@ -69,11 +69,11 @@ def test_a_damaged_secret_is_refused_and_left_as_it_is(database_path: str, conte
     file = Path(f"{database_path}.secret")
     file.write_text(content, "utf-8")
     with pytest.raises(ValueError, match=r"."):
-        InstallationSecret.beside(database_path)
+        SecretKey.next_to(database_path)
     assert file.read_text("utf-8") == content
 
 
-def test_a_line_end_behind_the_secret_does_no_harm(secret: InstallationSecret, database_path: str) -> None:
+def test_a_line_end_behind_the_secret_does_no_harm(secret: SecretKey, database_path: str) -> None:
     with Path(f"{database_path}.secret").open("a") as file:
         file.write("\n")
     assert signature_of(database_path) == secret.signature("task-1")
@@ -81,28 +81,28 @@ def test_a_line_end_behind_the_secret_does_no_harm(secret: InstallationSecret, d
 
 def test_a_directory_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        InstallationSecret.beside(str(tmp_path / "nowhere" / "tasks.db"))
+        SecretKey.next_to(str(tmp_path / "nowhere" / "tasks.db"))
 
 
 @pytest.mark.parametrize("forged", ["", "0" * 64, "é", "\x00"])
-def test_only_a_tasks_own_signature_is_one(secret: InstallationSecret, forged: str) -> None:
+def test_only_a_tasks_own_signature_is_one(secret: SecretKey, forged: str) -> None:
     assert secret.is_signature("task-1", secret.signature("task-1"))
     assert not secret.is_signature("task-2", secret.signature("task-1"))
     assert not secret.is_signature("task-1", forged)
     assert not secret.is_signature("task-1", secret.signature("task-1").upper() + forged)
 
 
-def test_a_sealed_text_is_not_readable_and_never_the_same_twice(secret: InstallationSecret) -> None:
-    first, second = secret.seal("密码"), secret.seal("密码")
+def test_a_sealed_text_is_not_readable_and_never_the_same_twice(secret: SecretKey) -> None:
+    first, second = secret.encrypt("密码"), secret.encrypt("密码")
     assert first != second
     assert "密码".encode() not in first
-    assert (secret.unseal(first), secret.unseal(second)) == ("密码", "密码")
+    assert (secret.decrypt(first), secret.decrypt(second)) == ("密码", "密码")
 
 
 @pytest.mark.parametrize("sealed", [b"", b"no token", b"\xff" * 100])
-def test_what_was_not_sealed_here_is_none(secret: InstallationSecret, sealed: bytes) -> None:
-    assert secret.unseal(sealed) is None
+def test_what_was_not_sealed_here_is_none(secret: SecretKey, sealed: bytes) -> None:
+    assert secret.decrypt(sealed) is None
 
 
-def test_its_repr_tells_nothing(secret: InstallationSecret) -> None:
-    assert repr(secret) == "InstallationSecret(***)"
+def test_its_repr_tells_nothing(secret: SecretKey) -> None:
+    assert repr(secret) == "SecretKey(***)"

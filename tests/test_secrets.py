@@ -8,7 +8,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from secret_key import InstallationSecret
+from secret_key import SecretKey
 from simulator.apps import ALWAYS_FAILS, TEXT_TO_IMAGE
 from simulator.replies import COMFY_AUTH
 from simulator.switches import FaultKind
@@ -136,7 +136,7 @@ def test_no_secret_is_in_answers_logs_or_the_database(
         record(method, path, **parts)
     record.close()
 
-    installation = InstallationSecret.beside(str(tmp_path / "t.db"))
+    installation = SecretKey.next_to(str(tmp_path / "t.db"))
     signatures = [installation.signature(task["id"]) for task in tasks]
     own_secret = (tmp_path / "t.db.secret").read_text().strip()
     secrets = [API_KEY, *TOKENS, PASSWORD, COMFY_AUTH, own_secret, *signatures]

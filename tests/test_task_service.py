@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from database import Change, Database, Task
-from database import TaskStatus as S
+from database import Database
 from errors import (
     AppError,
     IdempotencyKeyReused,
@@ -24,6 +23,8 @@ from errors import (
     TaskNotFound,
     TooManyPending,
 )
+from models import Change, Task
+from models import TaskStatus as S
 from task_service import LOST_AFTER_S, Submission, TaskService
 from tests.conftest import (
     API_KEY,
@@ -65,7 +66,7 @@ def says(runninghub: RunningHub, code: int, data: Any = None) -> None:
 
 async def looked(core: Core, task_id: str = "task-1") -> Task:
     """The task after a look, as the watch makes it."""
-    await core.tasks.look(await stored(core.database, task_id))
+    await core.tasks.poll(await stored(core.database, task_id))
     return await stored(core.database, task_id)
 
 
@@ -405,7 +406,7 @@ async def test_a_look_that_says_nothing_changes_nothing(
     before = await at_runninghub(core.database)
     runninghub.outputs.mock(return_value=response)
     with pytest.raises(AppError):
-        await core.tasks.look(before)
+        await core.tasks.poll(before)
     assert await stored(core.database) == before
 
 
@@ -426,7 +427,7 @@ async def test_the_end_of_a_task_sends_the_next_that_waits(
     assert waiting.status is S.PENDING
     says(runninghub, 0, FILES)
     await looked(core)
-    await core.dispatcher.close()
+    await core.submitter.close()
     assert (await stored(core.database, waiting.id)).status is S.SUBMIT_UNKNOWN
 
 
@@ -646,8 +647,8 @@ async def test_a_person_sends_an_unknown_task_again(core: Core, runninghub: Runn
     await unknown(core.database)
     task = await core.tasks.settle("task-1", runninghub_task_id=None)
     assert (task.status, task.error, task.queue_position) == (S.PENDING, None, 1)
-    await core.dispatcher.dispatch()
-    await core.dispatcher.close()
+    await core.submitter.submit_pending()
+    await core.submitter.close()
     assert (await stored(core.database)).status is S.RUNNING
     assert runninghub.run.call_count == 1
 
@@ -659,8 +660,8 @@ async def test_a_task_that_is_sent_again_is_not_cancelled_by_a_cancel_of_its_fir
     await core.database.request_cancel("task-1")
     await core.database.move("task-1", Change(S.SUBMIT_UNKNOWN))
     await core.tasks.settle("task-1", runninghub_task_id=None)
-    await core.dispatcher.dispatch()
-    await core.dispatcher.close()
+    await core.submitter.submit_pending()
+    await core.submitter.close()
     assert (await stored(core.database)).cancel_requested is False
     assert runninghub.cancel.call_count == 0
 

@@ -33,8 +33,8 @@ from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, setting
 from webapp_service import (
     MAX_ANSWER_BYTES,
     Accepted,
-    Look,
     NotSent,
+    PollResult,
     RunningHubFull,
     RunState,
     WebappService,
@@ -67,8 +67,8 @@ async def form(webapps: WebappService) -> dict[str, Any]:
     return await webapps.app_data(WEBAPP_ID)
 
 
-async def look(webapps: WebappService) -> Look:
-    return await webapps.look(TASK_ID)
+async def poll(webapps: WebappService) -> PollResult:
+    return await webapps.poll(TASK_ID)
 
 
 async def cancel(webapps: WebappService) -> None:
@@ -95,8 +95,8 @@ async def upload(webapps: WebappService) -> dict[str, str]:
     return await webapps.upload(await a_file())
 
 
-ALL_CALLS = (run, form, look, cancel, account, upload)
-FREE_CALLS = (form, look, cancel, account, upload)
+ALL_CALLS = (run, form, poll, cancel, account, upload)
+FREE_CALLS = (form, poll, cancel, account, upload)
 Call = Callable[[WebappService], Awaitable[Any]]
 
 
@@ -145,7 +145,7 @@ async def test_the_paid_calls_optional_members_go_up_when_they_are_given(
     }
 
 
-@pytest.mark.parametrize(("call", "route"), [(look, "outputs"), (cancel, "cancel")])
+@pytest.mark.parametrize(("call", "route"), [(poll, "outputs"), (cancel, "cancel")])
 async def test_a_call_about_a_task_names_it_as_text(
     webapps: WebappService, runninghub: RunningHub, call: Call, route: str
 ) -> None:
@@ -198,7 +198,7 @@ async def test_runninghub_may_live_below_a_path() -> None:
 
     lines: list[bytes] = []
     async with server(reply) as url, service_for(settings_with(runninghub_base_url=f"{url}/hub")) as webapps:
-        await look(webapps)
+        await poll(webapps)
     assert lines == [b"POST /hub/task/openapi/outputs HTTP/1.1\r\n"]
 
 
@@ -208,7 +208,7 @@ async def test_without_a_key_nothing_is_asked(client: httpx.AsyncClient, call: C
     assert not webapps.is_configured
     with pytest.raises(RunningHubNotConfigured):
         await call(webapps)
-    assert webapps.last_word is None
+    assert webapps.last_response is None
 
 
 # What the paid call's answer means
@@ -471,31 +471,31 @@ REASON = {
     "current_inputs": "{}",
 }
 WHY = {"message": "Allocation on device", "node_id": "3", "node_name": "KSampler"}
-LOOKS: Sequence[tuple[dict[str, Any], Look]] = [
-    (answer(0, FILES), Look(RunState.FINISHED, results=FILES)),
-    (answer(0, []), Look(RunState.FINISHED, results=[])),
-    (answer(0, None, "任务运行中"), Look(RunState.RUNNING)),
-    (answer(804), Look(RunState.RUNNING)),
-    (answer(804, {"netWssUrl": "wss://secret"}), Look(RunState.RUNNING)),
-    (answer(813), Look(RunState.QUEUED)),
-    (answer(423), Look(RunState.UNKNOWN)),
-    (answer(807), Look(RunState.UNKNOWN)),
-    (answer(1004), Look(RunState.UNKNOWN)),
-    (answer(805), Look(RunState.FAILED)),
-    (answer(805, {"failedReason": None}), Look(RunState.FAILED)),
-    (answer(805, {"failedReason": {}}), Look(RunState.FAILED)),
-    (answer(805, {"failedReason": REASON}), Look(RunState.FAILED, reason=WHY)),
-    (answer(805, {"failedReason": json.dumps(REASON)}), Look(RunState.FAILED, reason=WHY)),
+LOOKS: Sequence[tuple[dict[str, Any], PollResult]] = [
+    (answer(0, FILES), PollResult(RunState.FINISHED, results=FILES)),
+    (answer(0, []), PollResult(RunState.FINISHED, results=[])),
+    (answer(0, None, "任务运行中"), PollResult(RunState.RUNNING)),
+    (answer(804), PollResult(RunState.RUNNING)),
+    (answer(804, {"netWssUrl": "wss://secret"}), PollResult(RunState.RUNNING)),
+    (answer(813), PollResult(RunState.QUEUED)),
+    (answer(423), PollResult(RunState.UNKNOWN)),
+    (answer(807), PollResult(RunState.UNKNOWN)),
+    (answer(1004), PollResult(RunState.UNKNOWN)),
+    (answer(805), PollResult(RunState.FAILED)),
+    (answer(805, {"failedReason": None}), PollResult(RunState.FAILED)),
+    (answer(805, {"failedReason": {}}), PollResult(RunState.FAILED)),
+    (answer(805, {"failedReason": REASON}), PollResult(RunState.FAILED, reason=WHY)),
+    (answer(805, {"failedReason": json.dumps(REASON)}), PollResult(RunState.FAILED, reason=WHY)),
     (
         answer(805, {"failedReason": {"exception_type": "KeyError"}}),
-        Look(RunState.FAILED, reason={"message": "KeyError"}),
+        PollResult(RunState.FAILED, reason={"message": "KeyError"}),
     ),
     (
         answer(805, {"failedReason": {"node_id": 3}}),
-        Look(RunState.FAILED, reason={"message": "CODE_805", "node_id": "3"}),
+        PollResult(RunState.FAILED, reason={"message": "CODE_805", "node_id": "3"}),
     ),
     *(
-        (answer(code, msg="content check"), Look(RunState.FAILED, reason={"message": "content check"}))
+        (answer(code, msg="content check"), PollResult(RunState.FAILED, reason={"message": "content check"}))
         for code in (1006, 1013, 1015, 1501, 1504, 1505, 1516, 1517, 1519, 1601, 2001)
     ),
 ]
@@ -503,10 +503,10 @@ LOOKS: Sequence[tuple[dict[str, Any], Look]] = [
 
 @pytest.mark.parametrize(("envelope", "expected"), LOOKS)
 async def test_a_look_reads_runninghubs_word(
-    webapps: WebappService, runninghub: RunningHub, envelope: dict[str, Any], expected: Look
+    webapps: WebappService, runninghub: RunningHub, envelope: dict[str, Any], expected: PollResult
 ) -> None:
     runninghub.outputs.respond(json=envelope)
-    assert await look(webapps) == expected
+    assert await poll(webapps) == expected
 
 
 @pytest.mark.parametrize(("code", "data"), [(0, {}), (0, "x"), (500, None), (1000, None), (806, None)])
@@ -515,7 +515,7 @@ async def test_any_other_word_is_a_problem_and_no_outcome(
 ) -> None:
     runninghub.outputs.respond(json=answer(code, data))
     with pytest.raises(AppError) as problem:
-        await look(webapps)
+        await poll(webapps)
     assert type(problem.value) is (RunningHubUnavailable if code == 0 else RunningHubRejected)
 
 
@@ -544,7 +544,7 @@ async def test_half_a_surrogate_pair_becomes_a_question_mark(
 ) -> None:
     text = '{"code": 0, "data": [{"fileUrl": "cut \\ud83d off"}]}'
     runninghub.outputs.respond(text=text)
-    assert await look(webapps) == Look(RunState.FINISHED, results=[{"fileUrl": "cut ? off"}])
+    assert await poll(webapps) == PollResult(RunState.FINISHED, results=[{"fileUrl": "cut ? off"}])
 
 
 # The key stays here
@@ -585,8 +585,8 @@ async def test_the_last_word_is_what_runninghub_said_last(
         httpx.ConnectError("no"),
     ):
         runninghub.outputs.mock(side_effect=[response])
-        await asyncio.gather(look(webapps), return_exceptions=True)
-        words.append(webapps.last_word and webapps.last_word.word)
+        await asyncio.gather(poll(webapps), return_exceptions=True)
+        words.append(webapps.last_response and webapps.last_response.word)
     assert words == ["804", "805", "HTTP 502", "no answer"]
 
 
@@ -727,7 +727,7 @@ async def test_once_a_connection_was_made_the_paid_call_may_have_been_sent(handl
 async def test_a_free_call_whose_connection_breaks_is_unavailable(handler: Handler) -> None:
     async with server(handler) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
         with pytest.raises(RunningHubUnavailable):
-            await look(webapps)
+            await poll(webapps)
 
 
 async def test_a_free_call_that_is_not_answered_in_time_is_a_timeout() -> None:
@@ -735,7 +735,7 @@ async def test_a_free_call_that_is_not_answered_in_time_is_a_timeout() -> None:
         settings = settings_with(runninghub_base_url=url, runninghub_timeout_s=0.1)
         async with service_for(settings) as webapps:
             with pytest.raises(RunningHubTimeout):
-                await look(webapps)
+                await poll(webapps)
 
 
 async def assert_not_sent(url: str, timeout_s: float = 5) -> None:
@@ -744,7 +744,7 @@ async def assert_not_sent(url: str, timeout_s: float = 5) -> None:
         with pytest.raises(NotSent):
             await run(webapps)
         with pytest.raises(RunningHubUnavailable) as unavailable:
-            await look(webapps)
+            await poll(webapps)
     assert facts(unavailable.value) == (RunningHubUnavailable, None, None, 5)
 
 
@@ -800,4 +800,4 @@ async def test_a_packed_answer_is_read() -> None:
         writer.write(head.encode() + body)
 
     async with server(reply) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
-        assert await look(webapps) == Look(RunState.QUEUED)
+        assert await poll(webapps) == PollResult(RunState.QUEUED)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
-from api.auth import SECURITY_HEADERS, RateLimiter, document_bearer, install_access
+from api.auth import SECURITY_HEADERS, RateLimiter, document_bearer, install_auth
 from api.problems import install_problem_handlers
 from config import Settings
 from logs import RequestLogMiddleware
@@ -54,7 +54,7 @@ def service(base_url: str = "http://localhost:8000", root_path: str = "", **valu
     limiter = RateLimiter(settings)
     app = FastAPI(docs_url=None, redoc_url=None)
     install_problem_handlers(app)
-    install_access(app, settings)
+    install_auth(app, settings)
     app.add_middleware(RequestLogMiddleware)
 
     @app.post("/submit_task", dependencies=[Depends(limiter.check)])

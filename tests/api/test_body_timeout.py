@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from api.body_timeout import BodyDeadlineMiddleware
+from api.body_timeout import BodyTimeoutMiddleware
 from api.problems import install_problem_handlers
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +20,7 @@ def service(body_s: float, upload_s: float) -> FastAPI:
     async def echo(body: dict[str, Any]) -> dict[str, Any]:
         return body
 
-    app.add_middleware(BodyDeadlineMiddleware, body_s=body_s, upload_s=upload_s)
+    app.add_middleware(BodyTimeoutMiddleware, body_s=body_s, upload_s=upload_s)
     install_problem_handlers(app)
     return app
 

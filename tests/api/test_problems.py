@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from api.auth import install_access
+from api.auth import install_auth
 from api.problems import (
     InternalError,
     install_problem_handlers,
@@ -88,7 +88,7 @@ async def http_exception(status: int) -> None:
 def app() -> FastAPI:
     app = FastAPI()
     install_problem_handlers(app)
-    install_access(app, Settings(**NO_DOTENV))
+    install_auth(app, Settings(**NO_DOTENV))
     app.add_middleware(RequestLogMiddleware)
     app.include_router(router)
     return app

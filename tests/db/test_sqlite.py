@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from database import MIGRATIONS, Database
+from database import Database
+from db.migrations import MIGRATIONS
 from db.sqlite import Connection, DatabaseRefused, SqliteFile
 from tests.conftest import until
 

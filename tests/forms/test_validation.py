@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forms.builder import WebappForm, webapp_form
-from forms.validation import check_node_info, value_warnings
+from forms.validation import validate_node_info, value_warnings
 
 SAMPLES = json.loads((Path(__file__).parent.parent / "data" / "field-data.json").read_text(encoding="utf-8"))
 SAMPLE_WARNING = "The author's sample file will be used; upload your own if that is not meant."
@@ -77,7 +77,7 @@ LEAST, MOST = "Must be at least 1.", "Must be at most 100."
     ],
 )
 def test_a_value_that_can_work_passes(form: WebappForm, value: Any) -> None:
-    assert check_node_info(form, [item(value)]) == []
+    assert validate_node_info(form, [item(value)]) == []
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_a_value_that_can_work_passes(form: WebappForm, value: Any) -> None:
     ids=lambda value: str(value)[:20],
 )
 def test_a_value_that_cannot_work_is_refused(form: WebappForm, value: Any, error: dict[str, Any]) -> None:
-    assert check_node_info(form, [item(value)]) == [error]
+    assert validate_node_info(form, [item(value)]) == [error]
 
 
 def test_the_first_twenty_choices_are_named() -> None:
     form = form_with("LIST", [[str(number) for number in range(30)]], "0")
 
     expected = [str(number) for number in range(20)]
-    assert check_node_info(form, [item("31")]) == [problem("Is not one of the choices.", allowed=expected)]
+    assert validate_node_info(form, [item("31")]) == [problem("Is not one of the choices.", allowed=expected)]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_first_twenty_choices_are_named() -> None:
     ],
 )
 def test_the_value_that_the_app_has_saved_always_passes(form: WebappForm, value: Any) -> None:
-    assert check_node_info(form, [item(value)]) == []
+    assert validate_node_info(form, [item(value)]) == []
 
 
 def test_the_node_list_can_go_back_as_it_came() -> None:
@@ -150,14 +150,14 @@ def test_the_node_list_can_go_back_as_it_came() -> None:
     form = webapp_form("1", {"nodeInfoList": nodes})
 
     assert len(form["nodeInfoList"]) == 54
-    assert check_node_info(form, form["nodeInfoList"]) == []
+    assert validate_node_info(form, form["nodeInfoList"]) == []
 
 
 def test_an_unknown_field_is_refused_and_nothing_need_be_sent() -> None:
     unknown = "The app has no such field."
 
-    assert check_node_info(STEPS, []) == []
-    assert check_node_info(STEPS, [item("5", node_id="2"), item("5", field_name="Field"), {}]) == [
+    assert validate_node_info(STEPS, []) == []
+    assert validate_node_info(STEPS, [item("5", node_id="2"), item("5", field_name="Field"), {}]) == [
         {"nodeId": "2", "fieldName": "field", "msg": unknown},
         {"nodeId": "1", "fieldName": "Field", "msg": unknown},
         {"nodeId": "", "fieldName": "", "msg": unknown},
@@ -165,12 +165,12 @@ def test_an_unknown_field_is_refused_and_nothing_need_be_sent() -> None:
 
 
 def test_a_node_id_may_come_as_a_number() -> None:
-    assert check_node_info(STEPS, [item("5", node_id=1)]) == []
-    assert check_node_info(STEPS, [item("0", node_id=1)]) == [problem(LEAST)]
+    assert validate_node_info(STEPS, [item("5", node_id=1)]) == []
+    assert validate_node_info(STEPS, [item("0", node_id=1)]) == [problem(LEAST)]
 
 
 def test_every_wrong_value_is_named_in_the_order_sent_even_for_one_field() -> None:
-    assert check_node_info(STEPS, [item("0"), item("5"), item("x"), item("101")]) == [
+    assert validate_node_info(STEPS, [item("0"), item("5"), item("x"), item("101")]) == [
         problem(LEAST),
         problem(WHOLE),
         problem(MOST),
@@ -182,7 +182,7 @@ def test_fields_whose_names_read_alike_are_checked_apart() -> None:
     flag = {"nodeId": "a.b", "fieldName": "c", "fieldType": "BOOLEAN", "fieldValue": "true"}
     form = webapp_form("1", {"nodeInfoList": [number, flag]})
 
-    assert check_node_info(form, [item("false", "a", "b.c"), item("7", "a.b", "c")]) == [
+    assert validate_node_info(form, [item("false", "a", "b.c"), item("7", "a.b", "c")]) == [
         {"nodeId": "a", "fieldName": "b.c", "msg": WHOLE},
         {"nodeId": "a.b", "fieldName": "c", "msg": TRUE_OR_FALSE},
     ]
@@ -192,7 +192,7 @@ def test_of_two_entries_for_one_field_the_first_decides() -> None:
     entry = {"nodeId": "1", "fieldName": "field", "fieldType": "INT", "fieldValue": "1"}
     form = webapp_form("1", {"nodeInfoList": [entry, entry | {"fieldType": "LIST", "fieldData": [["x"]]}]})
 
-    assert check_node_info(form, [item("x")]) == [problem(WHOLE)]
+    assert validate_node_info(form, [item("x")]) == [problem(WHOLE)]
 
 
 @pytest.mark.parametrize("kind", ["IMAGE", "AUDIO", "VIDEO", "ZIP"])
@@ -247,7 +247,7 @@ def test_whatever_is_sent_the_answer_is_a_list_of_problems(
 ) -> None:
     form = form_with(sample["fieldType"], sample["fieldData"], saved)
 
-    errors = check_node_info(form, [item(value)])
+    errors = validate_node_info(form, [item(value)])
     assert [(error["nodeId"], error["fieldName"]) for error in errors] == [("1", "field")] * len(errors)
     assert all(error["msg"] for error in errors)
-    assert check_node_info(form, form["nodeInfoList"]) == []
+    assert validate_node_info(form, form["nodeInfoList"]) == []

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from database import Change, Database, GateWord, Task
-from database import TaskStatus as S
-from tasks.change_feed import Changes
+from database import Database
+from models import Change, LimiterSignal, Task
+from models import TaskStatus as S
+from tasks.change_feed import ChangeFeed
 from tests.conftest import Clock, add, at_runninghub, until
 
 pytestmark = pytest.mark.anyio
@@ -19,8 +20,8 @@ DONE = Change(S.SUCCESS, result_data=[])
 
 
 @asynccontextmanager
-async def running(database: Database) -> AsyncIterator[Changes]:
-    changes = Changes(database)
+async def running(database: Database) -> AsyncIterator[ChangeFeed]:
+    changes = ChangeFeed(database)
     loop = asyncio.create_task(changes.run())
     yield changes
     loop.cancel()
@@ -29,7 +30,7 @@ async def running(database: Database) -> AsyncIterator[Changes]:
 
 
 @pytest.fixture
-async def changes(database: Database) -> AsyncIterator[Changes]:
+async def changes(database: Database) -> AsyncIterator[ChangeFeed]:
     async with running(database) as changes:
         yield changes
 
@@ -50,14 +51,16 @@ class LateAnswers(Database):
         return task
 
 
-async def followed(changes: Changes, task_id: str = "task-1", seen_version: int | None = None) -> list[Task]:
+async def followed(
+    changes: ChangeFeed, task_id: str = "task-1", seen_version: int | None = None
+) -> list[Task]:
     return [task async for task in changes.follow(task_id, seen_version=seen_version)]
 
 
 # Waiting for a status
 
 
-async def test_a_wait_ends_with_the_change_of_the_status(database: Database, changes: Changes) -> None:
+async def test_a_wait_ends_with_the_change_of_the_status(database: Database, changes: ChangeFeed) -> None:
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
     await asyncio.sleep(0)
@@ -67,13 +70,13 @@ async def test_a_wait_ends_with_the_change_of_the_status(database: Database, cha
 
 
 async def test_a_wait_without_a_change_answers_the_task_at_its_end(
-    database: Database, changes: Changes
+    database: Database, changes: ChangeFeed
 ) -> None:
     task = await at_runninghub(database)
     assert await changes.next_status(task, timeout_s=0.01) == task
 
 
-async def test_a_final_task_is_not_waited_for(database: Database, changes: Changes) -> None:
+async def test_a_final_task_is_not_waited_for(database: Database, changes: ChangeFeed) -> None:
     await at_runninghub(database)
     done = await database.move("task-1", DONE)
     assert done
@@ -81,7 +84,7 @@ async def test_a_final_task_is_not_waited_for(database: Database, changes: Chang
 
 
 async def test_a_wait_that_begins_with_an_old_copy_of_the_task_still_ends(
-    database: Database, changes: Changes
+    database: Database, changes: ChangeFeed
 ) -> None:
     old = await at_runninghub(database)
     first = asyncio.create_task(changes.next_status(old, timeout_s=60))
@@ -93,7 +96,7 @@ async def test_a_wait_that_begins_with_an_old_copy_of_the_task_still_ends(
 
 
 async def test_a_change_made_by_another_worker_is_seen(
-    database: Database, changes: Changes, tmp_path: Path, clock: Clock
+    database: Database, changes: ChangeFeed, tmp_path: Path, clock: Clock
 ) -> None:
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
@@ -107,7 +110,7 @@ async def test_a_change_made_by_another_worker_is_seen(
 
 
 async def test_who_follows_a_task_gets_it_now_and_at_every_change_until_it_is_final(
-    database: Database, changes: Changes
+    database: Database, changes: ChangeFeed
 ) -> None:
     task = await at_runninghub(database)
     seen: list[Task] = []
@@ -127,7 +130,7 @@ async def test_who_follows_a_task_gets_it_now_and_at_every_change_until_it_is_fi
 
 
 async def test_a_final_task_is_told_once_also_to_who_has_seen_it(
-    database: Database, changes: Changes
+    database: Database, changes: ChangeFeed
 ) -> None:
     await at_runninghub(database)
     done = await database.move("task-1", DONE)
@@ -135,11 +138,13 @@ async def test_a_final_task_is_told_once_also_to_who_has_seen_it(
     assert await followed(changes) == [done] == await followed(changes, seen_version=done.version)
 
 
-async def test_a_task_that_is_not_there_has_nothing_to_follow(changes: Changes) -> None:
+async def test_a_task_that_is_not_there_has_nothing_to_follow(changes: ChangeFeed) -> None:
     assert await followed(changes, "nobody") == []
 
 
-async def test_who_comes_back_does_not_get_again_what_was_seen(database: Database, changes: Changes) -> None:
+async def test_who_comes_back_does_not_get_again_what_was_seen(
+    database: Database, changes: ChangeFeed
+) -> None:
     task = await at_runninghub(database)
     following = asyncio.create_task(followed(changes, seen_version=task.version))
     await asyncio.sleep(0)
@@ -148,10 +153,10 @@ async def test_who_comes_back_does_not_get_again_what_was_seen(database: Databas
         assert await following == [done]
 
 
-async def test_a_waiting_task_is_told_again_when_it_moves_up(database: Database, changes: Changes) -> None:
+async def test_a_waiting_task_is_told_again_when_it_moves_up(database: Database, changes: ChangeFeed) -> None:
     for number in (1, 2, 3):
         await add(database, number)
-    await database.move("task-1", Change(S.PENDING), gate=GateWord.REFUSED)
+    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
     places: list[int | None] = []
 
     async def follow() -> None:
@@ -183,7 +188,7 @@ async def test_a_change_that_comes_while_the_task_is_read_is_not_missed(tmp_path
             assert await following == [task, done]
 
 
-async def test_a_thousand_followers_all_hear_of_the_end(database: Database, changes: Changes) -> None:
+async def test_a_thousand_followers_all_hear_of_the_end(database: Database, changes: ChangeFeed) -> None:
     task = await at_runninghub(database)
     following = [asyncio.create_task(followed(changes)) for _ in range(1000)]
     await asyncio.sleep(0.01)
@@ -196,7 +201,7 @@ async def test_a_thousand_followers_all_hear_of_the_end(database: Database, chan
 # Ends
 
 
-async def test_a_close_wakes_all_who_wait_for_good(database: Database, changes: Changes) -> None:
+async def test_a_close_wakes_all_who_wait_for_good(database: Database, changes: ChangeFeed) -> None:
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
     following = asyncio.create_task(followed(changes))
@@ -209,7 +214,7 @@ async def test_a_close_wakes_all_who_wait_for_good(database: Database, changes: 
     assert changes.is_closed
 
 
-async def test_who_goes_away_leaves_nothing_behind(database: Database, changes: Changes) -> None:
+async def test_who_goes_away_leaves_nothing_behind(database: Database, changes: ChangeFeed) -> None:
     task = await at_runninghub(database)
     waiting = [asyncio.create_task(changes.next_status(task, timeout_s=60)) for _ in range(3)]
     await asyncio.sleep(0.01)
@@ -226,7 +231,7 @@ async def test_who_goes_away_leaves_nothing_behind(database: Database, changes: 
 
 
 async def test_a_database_that_cannot_be_read_for_a_while_does_not_end_the_loop(
-    database: Database, changes: Changes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    database: Database, changes: ChangeFeed, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await at_runninghub(database)
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)

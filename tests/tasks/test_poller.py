@@ -10,18 +10,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from database import Change
-from database import TaskStatus as S
+from models import Change
+from models import TaskStatus as S
 from tasks.poll_schedule import Pace
 from tasks.poller import (
-    BREAKER_FAILURES,
-    BREAKER_LONGEST_S,
+    CIRCUIT_BREAKER_FAILURES,
+    CIRCUIT_BREAKER_LONGEST_S,
     LEASE_MARGIN_S,
-    LOOKS_AT_ONCE,
+    POLLS_AT_ONCE,
     TICK_S,
-    Allowance,
-    Breaker,
-    Watcher,
+    CircuitBreaker,
+    Poller,
+    TokenBucket,
 )
 from tasks.submitter import INTERRUPTED
 from tests.conftest import (
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 FILES = [{"fileUrl": "https://x/1.png"}]
 DONE = httpx.Response(200, json=answer(0, FILES))
 
-Watching = Callable[[], AbstractAsyncContextManager[Watcher]]
+Watching = Callable[[], AbstractAsyncContextManager[Poller]]
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def watching(core: Core) -> Watching:
     """The watch as the lifespan owns it."""
 
     @asynccontextmanager
-    async def watch() -> AsyncIterator[Watcher]:
+    async def watch() -> AsyncIterator[Poller]:
         lease_s, longest_s = core.settings.runninghub_timeout_s, core.settings.poll_interval_max_s
-        watcher = Watcher(
-            core.database, core.tasks, core.dispatcher, Pace(), lease_s=lease_s, longest_wait_s=longest_s
+        poller = Poller(
+            core.database, core.tasks, core.submitter, Pace(), lease_s=lease_s, longest_wait_s=longest_s
         )
-        loop = asyncio.create_task(watcher.run())
-        yield watcher
+        loop = asyncio.create_task(poller.run())
+        yield poller
         assert not loop.done()
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
@@ -66,26 +66,26 @@ def watching(core: Core) -> Watching:
 # The breaker
 
 
-def tripped(now: float = 100.0) -> Breaker:
-    breaker = Breaker()
-    for _ in range(BREAKER_FAILURES):
+def tripped(now: float = 100.0) -> CircuitBreaker:
+    breaker = CircuitBreaker()
+    for _ in range(CIRCUIT_BREAKER_FAILURES):
         breaker.failed(now)
     return breaker
 
 
 def test_a_few_failures_hold_nothing_back() -> None:
-    breaker = Breaker()
-    for _ in range(BREAKER_FAILURES - 1):
+    breaker = CircuitBreaker()
+    for _ in range(CIRCUIT_BREAKER_FAILURES - 1):
         breaker.failed(100.0)
-    assert breaker.allowance(100.0, under_way=3) == LOOKS_AT_ONCE - 3
+    assert breaker.allowance(100.0, under_way=3) == POLLS_AT_ONCE - 3
 
 
 def test_failures_with_a_success_between_them_hold_nothing_back() -> None:
-    breaker = Breaker()
-    for _ in range(3 * BREAKER_FAILURES):
+    breaker = CircuitBreaker()
+    for _ in range(3 * CIRCUIT_BREAKER_FAILURES):
         breaker.failed(100.0)
         breaker.succeeded()
-    assert breaker.allowance(100.0, under_way=0) == LOOKS_AT_ONCE
+    assert breaker.allowance(100.0, under_way=0) == POLLS_AT_ONCE
 
 
 def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while_and_then_one_question() -> None:
@@ -97,7 +97,7 @@ def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while_and_then_one_
 
 def test_a_trial_that_fails_doubles_the_pause_up_to_a_limit() -> None:
     breaker, now = tripped(), 100.0
-    for pause_s in (2, 4, 8, 16, BREAKER_LONGEST_S, BREAKER_LONGEST_S):
+    for pause_s in (2, 4, 8, 16, CIRCUIT_BREAKER_LONGEST_S, CIRCUIT_BREAKER_LONGEST_S):
         now = breaker.open_until
         breaker.failed(now)
         assert breaker.allowance(now + pause_s * 0.79, under_way=0) == 0
@@ -115,13 +115,13 @@ def test_questions_that_fail_late_do_not_prolong_the_pause() -> None:
 def test_a_trial_that_succeeds_lets_all_questions_through_again() -> None:
     breaker = tripped()
     breaker.succeeded()
-    assert breaker.allowance(100.0, under_way=0) == LOOKS_AT_ONCE
+    assert breaker.allowance(100.0, under_way=0) == POLLS_AT_ONCE
     breaker.failed(100.0)
-    assert breaker.allowance(100.0, under_way=0) == LOOKS_AT_ONCE
+    assert breaker.allowance(100.0, under_way=0) == POLLS_AT_ONCE
 
 
 def test_looks_are_allowed_by_the_second_and_saved_up_for_no_longer_than_a_tick() -> None:
-    allowed = Allowance(counted_at=100.0)
+    allowed = TokenBucket(counted_at=100.0)
     assert allowed.count(100.0, per_s=800) == 0
     assert allowed.count(100.125, per_s=800) == 100
     assert allowed.count(160.0, per_s=800) == 160
@@ -152,12 +152,12 @@ async def test_a_task_is_not_asked_about_before_its_time(
     await at_runninghub(core.database)
     await core.database.reschedule("task-1", clock.now_ms + 1000)
     runninghub.outputs.mock(return_value=DONE)
-    async with watching() as watcher:
-        began = watcher.last_beat
-        await until(lambda: watcher.last_beat > began)
+    async with watching() as poller:
+        began = poller.last_tick
+        await until(lambda: poller.last_tick > began)
         assert not runninghub.outputs.called
         clock.go_on(1)
-        watcher.wake()
+        poller.wake()
         await until_status(core.database, S.SUCCESS)
 
 
@@ -188,13 +188,13 @@ async def test_a_broken_runninghub_fails_no_task_and_is_not_asked_without_end(
 ) -> None:
     before = [await at_runninghub(core.database, number) for number in range(10)]
     runninghub.outputs.respond(500, html="<h1>oops</h1>")
-    async with watching() as watcher:
+    async with watching() as poller:
         await until(lambda: runninghub.outputs.call_count >= 10)
         clock.go_on(60)
         for _ in range(3):
-            began = watcher.last_beat
-            watcher.wake()
-            await until(lambda began=began: watcher.last_beat > began)  # type: ignore[misc]
+            began = poller.last_tick
+            poller.wake()
+            await until(lambda began=began: poller.last_tick > began)  # type: ignore[misc]
     assert runninghub.outputs.call_count == 10
     assert [await stored(core.database, task.id) for task in before] == before
 
@@ -210,10 +210,10 @@ async def test_a_round_that_fails_does_not_end_the_watch(
     runninghub.outputs.mock(return_value=DONE)
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("ALTER TABLE tasks RENAME TO away")
-    async with watching() as watcher:
-        began = watcher.last_beat
+    async with watching() as poller:
+        began = poller.last_tick
         await until(lambda: "a round of the watch failed" in caplog.messages)
-        assert watcher.last_beat == began
+        assert poller.last_tick == began
         other.execute("ALTER TABLE away RENAME TO tasks")
         await until_status(core.database, S.SUCCESS)
     other.close()
@@ -237,13 +237,13 @@ async def test_an_outcome_that_cannot_be_stored_is_asked_for_again_when_the_leas
         return DONE
 
     runninghub.outputs.mock(side_effect=lock_and_answer)
-    async with watching() as watcher:
+    async with watching() as poller:
         await until(lambda: "an outcome could not be stored; it is asked for again" in caplog.messages)
         other.execute("ROLLBACK")
         other.close()
         assert (await stored(core.database)).status is S.RUNNING
         clock.go_on(core.settings.runninghub_timeout_s + LEASE_MARGIN_S)
-        watcher.wake()
+        poller.wake()
         await until_status(core.database, S.SUCCESS)
     assert runninghub.outputs.call_count == 2
 
@@ -269,11 +269,11 @@ async def test_a_look_under_way_is_leased_and_dropped_at_a_stop(
 
 
 async def test_a_handed_over_task_starts_a_round_at_once(core: Core, watching: Watching) -> None:
-    async with watching() as watcher:
-        began = watcher.last_beat
-        await until(lambda: watcher.last_beat > began)
-        second = watcher.last_beat
-        await watcher.hand_over()
-        await until(lambda: watcher.last_beat > second)
-        assert watcher.last_beat - second < TICK_S
-    assert watcher.last_beat <= time.time()
+    async with watching() as poller:
+        began = poller.last_tick
+        await until(lambda: poller.last_tick > began)
+        second = poller.last_tick
+        await poller.wake_async()
+        await until(lambda: poller.last_tick > second)
+        assert poller.last_tick - second < TICK_S
+    assert poller.last_tick <= time.time()

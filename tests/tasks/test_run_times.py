@@ -2,7 +2,8 @@
 
 import pytest
 
-from database import Change, Database, TaskStatus
+from database import Database
+from models import Change, TaskStatus
 from tasks.run_times import LATEST, RunTimes
 from tests.conftest import WEBAPP_ID, at_runninghub
 

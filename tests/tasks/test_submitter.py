@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from database import SUBMIT_STREAK_PER_SLOT, Change, Database, GateWord, Task, TaskStatus
-from database import TaskStatus as S
+from database import Database
+from db.queries import SUBMIT_STREAK_PER_SLOT
 from db.sqlite import Connection
 from errors import (
     AppError,
@@ -23,7 +23,9 @@ from errors import (
     RunningHubUnavailable,
     WebappNotFound,
 )
-from secret_key import InstallationSecret
+from models import Change, LimiterSignal, Task, TaskStatus
+from models import TaskStatus as S
+from secret_key import SecretKey
 from tasks.submitter import INTERRUPTED, STALE_MARGIN_S
 from tests.conftest import (
     API_KEY,
@@ -98,14 +100,14 @@ async def go_on_for_an_hour(core: Core, clock: Clock) -> None:
     """All that the watch would do for tasks that wait or whose call is over."""
     for _ in range(3):
         clock.go_on(1200)
-        await core.dispatcher.dispatch()
-        await core.dispatcher.give_up_stale()
-        await core.dispatcher.give_up_stale(nobody_else=True)
+        await core.submitter.submit_pending()
+        await core.submitter.give_up_stale()
+        await core.submitter.give_up_stale(is_only_worker=True)
 
 
 async def widen_gate(database: Database, window: int) -> None:
     taken = [
-        database.move("nobody", Change(S.QUEUED), gate=GateWord.TAKEN)
+        database.move("nobody", Change(S.QUEUED), gate=LimiterSignal.ACCEPTED)
         for _ in range(SUBMIT_STREAK_PER_SLOT * window)
     ]
     await asyncio.gather(*taken)
@@ -121,7 +123,7 @@ async def test_a_task_that_runninghub_took_is_there_under_its_id(
     core: Core, runninghub: RunningHub, clock: Clock, word: str, status: TaskStatus
 ) -> None:
     runninghub.run.respond(json=answer(0, {"taskId": "77", "taskStatus": word}))
-    task = await core.dispatcher.submit(new_task())
+    task = await core.submitter.submit(new_task())
     assert task == await stored(core.database)
     assert (task.status, task.runninghub_task_id, task.error) == (status, "77", None)
     assert task.accepted_ms == clock.now_ms
@@ -131,7 +133,7 @@ async def test_a_task_that_runninghub_took_is_there_under_its_id(
 async def test_node_errors_beside_an_accepted_task_are_kept(core: Core, runninghub: RunningHub) -> None:
     tips = json.dumps({"node_errors": {"3": {"errors": [{"message": "odd"}], "class_type": "KSampler"}}})
     runninghub.run.respond(json=runninghub.accepted(promptTips=tips))
-    task = await core.dispatcher.submit(new_task())
+    task = await core.submitter.submit(new_task())
     assert task
     assert task.node_errors == {"message": "odd", "node_id": "3", "node_name": "KSampler"}
 
@@ -151,7 +153,7 @@ async def test_a_refused_task_is_failed_with_the_problem_that_its_client_gets(
 ) -> None:
     runninghub.run.mock(return_value=response)
     with pytest.raises(kind) as refused:
-        await core.dispatcher.submit(new_task())
+        await core.submitter.submit(new_task())
     assert refused.value.task_id == "task-1"
     task = await stored(core.database)
     assert task.status is S.FAILED
@@ -167,13 +169,13 @@ async def test_a_task_that_finds_no_slot_or_no_runninghub_waits_for_the_next_try
     core: Core, runninghub: RunningHub, clock: Clock, word: httpx.Response | Exception
 ) -> None:
     runninghub.run.mock(side_effect=[word, TOOK_IT])
-    task = await core.dispatcher.submit(new_task())
+    task = await core.submitter.submit(new_task())
     assert task == await stored(core.database)
     assert (task.status, task.error, task.queue_position) == (S.PENDING, None, 1)
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     assert runninghub.run.call_count == 1
     clock.go_on(1.3)
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     await until_status(core.database, S.RUNNING)
     assert runninghub.run.call_count == 2
 
@@ -198,7 +200,7 @@ async def test_a_paid_call_without_an_answer_is_unknown_and_never_sent_again(
 ) -> None:
     runninghub.run.mock(side_effect=[word])
     with pytest.raises(kind) as unknown:
-        await core.dispatcher.submit(new_task())
+        await core.submitter.submit(new_task())
     assert unknown.value.task_id == "task-1"
     task = await stored(core.database)
     assert task.status is S.SUBMIT_UNKNOWN
@@ -210,7 +212,7 @@ async def test_a_paid_call_without_an_answer_is_unknown_and_never_sent_again(
 
 async def test_a_task_that_may_not_be_stored_is_not_sent(make_core: MakeCore, runninghub: RunningHub) -> None:
     async with make_core(max_pending_tasks=0) as core:
-        assert await core.dispatcher.submit(new_task()) is None
+        assert await core.submitter.submit(new_task()) is None
     assert runninghub.run.call_count == 0
 
 
@@ -221,10 +223,10 @@ async def test_without_a_row_on_disk_nothing_is_sent(
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        await core.dispatcher.submit(new_task())
+        await core.submitter.submit(new_task())
     other.execute("ROLLBACK")
     other.close()
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     assert runninghub.run.call_count == 0
 
 
@@ -232,7 +234,7 @@ async def test_without_a_key_nothing_is_sent(make_core: MakeCore, runninghub: Ru
     async with make_core(runninghub_api_key=None) as core:
         await add(core.database)
         await core.database.move("task-1", Change(S.PENDING))
-        await core.dispatcher.dispatch()
+        await core.submitter.submit_pending()
         assert (await stored(core.database)).status is S.PENDING
     assert runninghub.run.call_count == 0
 
@@ -243,16 +245,16 @@ async def test_without_a_key_nothing_is_sent(make_core: MakeCore, runninghub: Ru
 async def test_the_password_goes_up_in_clear_and_is_nowhere_after(
     core: Core, runninghub: RunningHub, tmp_path: Path
 ) -> None:
-    await core.dispatcher.submit(new_task(sealed_password=core.secret.seal("open sesame")))
+    await core.submitter.submit(new_task(encrypted_password=core.secret.encrypt("open sesame")))
     sent = json.loads(runninghub.run.calls.last.request.content)
     assert sent["accessPassword"] == "open sesame"
-    assert (await stored(core.database)).sealed_password is None
+    assert (await stored(core.database)).encrypted_password is None
     assert b"open sesame" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
 async def test_a_password_of_another_installation_is_left_out(core: Core, runninghub: RunningHub) -> None:
-    foreign = InstallationSecret(b"x" * 32).seal("open sesame")
-    await core.dispatcher.submit(new_task(sealed_password=foreign))
+    foreign = SecretKey(b"x" * 32).encrypt("open sesame")
+    await core.submitter.submit(new_task(encrypted_password=foreign))
     assert "accessPassword" not in json.loads(runninghub.run.calls.last.request.content)
 
 
@@ -260,7 +262,7 @@ async def test_a_webhook_is_asked_for_where_there_is_a_public_url(
     make_core: MakeCore, runninghub: RunningHub
 ) -> None:
     async with make_core(public_url="https://here.example") as core:
-        await core.dispatcher.submit(new_task(instance_type="plus"))
+        await core.submitter.submit(new_task(instance_type="plus"))
         assert json.loads(runninghub.run.calls.last.request.content) == {
             "apiKey": API_KEY,
             "webappId": WEBAPP_ID,
@@ -278,10 +280,10 @@ async def test_tasks_go_in_the_order_they_came_also_after_a_refusal(
 ) -> None:
     runninghub.run.mock(side_effect=[FULL] + [TOOK_IT] * 5)
     for number in range(5):
-        await core.dispatcher.submit(new_task(number, node_info=named(number)))
+        await core.submitter.submit(new_task(number, node_info=named(number)))
     assert calls_of(runninghub) == ["task-0"]
     clock.go_on(2)
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     await until_status(core.database, S.RUNNING, "task-4")
     assert calls_of(runninghub) == ["task-0", *(f"task-{number}" for number in range(5))]
 
@@ -290,17 +292,17 @@ async def test_many_submits_at_once_are_all_answered_and_sent_once(
     core: Core, runninghub: RunningHub
 ) -> None:
     tasks = await asyncio.gather(
-        *(core.dispatcher.submit(new_task(number, node_info=named(number))) for number in range(40))
+        *(core.submitter.submit(new_task(number, node_info=named(number))) for number in range(40))
     )
     assert {task and task.status for task in tasks} == {S.RUNNING}
     assert sorted(calls_of(runninghub)) == sorted(f"task-{number}" for number in range(40))
 
 
 async def test_a_look_into_a_full_queue_does_not_make_it_forgotten(core: Core, held: HeldCalls) -> None:
-    submits = [asyncio.create_task(core.dispatcher.submit(new_task(number))) for number in (1, 2)]
+    submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in (1, 2)]
     await held.arrive()
     await until_status(core.database, S.PENDING, "task-2")
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     held.answer(TOOK_IT, 0)
     await held.arrive(2)
     held.answer(TOOK_IT, 1)
@@ -309,7 +311,7 @@ async def test_a_look_into_a_full_queue_does_not_make_it_forgotten(core: Core, h
 
 @pytest.fixture
 async def other_worker(make_core: MakeCore) -> AsyncIterator[Core]:
-    """A second dispatcher on the same rows, as another process would have."""
+    """A second submitter on the same rows, as another process would have."""
     async with make_core() as other:
         yield other
 
@@ -321,14 +323,14 @@ async def test_two_workers_send_each_task_once(
         await add(core.database, number, node_info=named(number))
     await core.database.move("task-0", Change(S.PENDING))
     while (await core.database.count_by_status())[S.RUNNING] < 20:
-        await asyncio.gather(core.dispatcher.dispatch(), other_worker.dispatcher.dispatch())
+        await asyncio.gather(core.submitter.submit_pending(), other_worker.submitter.submit_pending())
     assert sorted(calls_of(runninghub)) == sorted(f"task-{number}" for number in range(20))
 
 
 async def test_no_more_calls_than_max_concurrent_are_under_way(make_core: MakeCore, held: HeldCalls) -> None:
     async with make_core(max_concurrent_tasks=2) as core:
         await widen_gate(core.database, 8)
-        submits = [asyncio.create_task(core.dispatcher.submit(new_task(number))) for number in range(4)]
+        submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in range(4)]
         await held.arrive(2)
         held.answer(TOOK_IT, 0)
         held.answer(REFUSED, 1)
@@ -348,7 +350,7 @@ async def test_a_refused_task_that_is_sent_again_at_once_is_still_waited_for_at_
     core: Core, held: HeldCalls
 ) -> None:
     await widen_gate(core.database, 2)
-    submits = [asyncio.create_task(core.dispatcher.submit(new_task(number))) for number in (1, 2)]
+    submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in (1, 2)]
     await held.arrive(2)
     both_stored = asyncio.Event()
     asyncio.get_running_loop().call_later(0.02, both_stored.set)
@@ -357,7 +359,7 @@ async def test_a_refused_task_that_is_sent_again_at_once_is_still_waited_for_at_
     held.answer(TOOK_IT, 1)  # which opens the gate that the first has just closed
     await held.arrive(3)
     await asyncio.gather(writing, *submits)
-    closing = asyncio.create_task(core.dispatcher.close())
+    closing = asyncio.create_task(core.submitter.close())
     await asyncio.wait({closing}, timeout=0.02)
     assert not closing.done()
     held.answer(TOOK_IT, 2)
@@ -369,8 +371,8 @@ async def test_a_refused_task_that_is_sent_again_at_once_is_still_waited_for_at_
 
 
 async def cancelled_during_the_call(core: Core, held: HeldCalls, word: httpx.Response | Exception) -> Task:
-    sealed = core.secret.seal("open sesame")
-    submit = asyncio.create_task(core.dispatcher.submit(new_task(sealed_password=sealed)))
+    sealed = core.secret.encrypt("open sesame")
+    submit = asyncio.create_task(core.submitter.submit(new_task(encrypted_password=sealed)))
     await held.arrive()
     assert await core.database.request_cancel("task-1")
     held.answer(word)
@@ -401,7 +403,7 @@ async def test_a_cancel_during_a_call_that_started_nothing_ends_the_task(
     core: Core, held: HeldCalls, clock: Clock, word: httpx.Response | Exception
 ) -> None:
     task = await cancelled_during_the_call(core, held, word)
-    assert (task.status, task.sealed_password) == (S.CANCELLED, None)
+    assert (task.status, task.encrypted_password) == (S.CANCELLED, None)
     await go_on_for_an_hour(core, clock)
     assert len(held.sent) == 1
 
@@ -420,7 +422,7 @@ async def test_a_cancel_during_the_call_does_not_hide_a_refusal_or_an_unknown_ou
 async def test_an_outcome_is_kept_until_the_database_takes_it(
     core: Core, held: HeldCalls, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     await core.database.writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
@@ -441,7 +443,7 @@ async def test_another_write_that_fails_does_not_take_an_outcome_with_it(core: C
     async def fails(_: Connection) -> None:
         raise ArithmeticError("a fault in the statements")
 
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     both_wait = asyncio.Event()
     asyncio.get_running_loop().call_later(0.02, both_wait.set)
@@ -456,7 +458,7 @@ async def test_another_write_that_fails_does_not_take_an_outcome_with_it(core: C
 
 
 async def test_a_client_that_goes_away_changes_nothing_for_its_task(core: Core, held: HeldCalls) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await asyncio.sleep(0)
     submit.cancel()
     await held.arrive()
@@ -467,7 +469,7 @@ async def test_a_client_that_goes_away_changes_nothing_for_its_task(core: Core, 
 async def test_a_fault_of_ours_during_the_call_leaves_it_unknown_and_answers_who_waits(
     core: Core, held: HeldCalls
 ) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     (call,) = (task for task in asyncio.all_tasks() if task.get_name() == "submit task-1")
     held.answer(RuntimeError("a fault of ours"))
@@ -484,15 +486,15 @@ async def test_a_queue_that_cannot_be_read_does_not_spoil_an_outcome(
     for number in (1, 2):
         await add(core.database, number)
     await core.database.move("task-1", Change(S.PENDING))
-    await core.dispatcher.dispatch()
+    await core.submitter.submit_pending()
     await held.arrive()
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     held.answer(FULL)
     await until_status(core.database, S.PENDING)
-    other.execute("ALTER TABLE submit_gate RENAME TO away")
+    other.execute("ALTER TABLE submit_limiter RENAME TO away")
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        await core.dispatcher.dispatch()
-    other.execute("ALTER TABLE away RENAME TO submit_gate")
+        await core.submitter.submit_pending()
+    other.execute("ALTER TABLE away RENAME TO submit_limiter")
     other.close()
     assert len(held.sent) == 1
 
@@ -503,9 +505,9 @@ async def test_a_queue_that_cannot_be_read_does_not_spoil_an_outcome(
 async def test_a_close_waits_for_the_call_under_way_and_stores_its_outcome(
     core: Core, held: HeldCalls
 ) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
-    closing = asyncio.create_task(core.dispatcher.close())
+    closing = asyncio.create_task(core.submitter.close())
     task = await submit
     assert task
     assert task.status is S.SUBMITTING
@@ -515,9 +517,9 @@ async def test_a_close_waits_for_the_call_under_way_and_stores_its_outcome(
 
 
 async def test_after_a_stop_nothing_more_is_sent(core: Core, held: HeldCalls, clock: Clock) -> None:
-    submits = [asyncio.create_task(core.dispatcher.submit(new_task(number))) for number in (1, 2)]
+    submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in (1, 2)]
     await held.arrive()
-    core.dispatcher.stop()
+    core.submitter.stop()
     assert [task and task.status for task in await asyncio.gather(*submits)] == [S.SUBMITTING, S.PENDING]
     held.answer(TOOK_IT)
     await until_status(core.database, S.RUNNING)
@@ -527,9 +529,9 @@ async def test_after_a_stop_nothing_more_is_sent(core: Core, held: HeldCalls, cl
 
 
 async def test_a_call_that_is_given_up_is_unknown(core: Core, held: HeldCalls) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
-    core.dispatcher.stop()
+    core.submitter.stop()
     await submit
     (call,) = (task for task in asyncio.all_tasks() if task.get_name() == "submit task-1")
     call.cancel()
@@ -542,11 +544,11 @@ async def test_a_died_workers_calls_are_unknown_when_nobody_can_be_waiting(
 ) -> None:
     await add(core.database)
     clock.go_on(core.settings.runninghub_timeout_s + STALE_MARGIN_S - 0.1)
-    await core.dispatcher.give_up_stale()
+    await core.submitter.give_up_stale()
     assert (await stored(core.database)).status is S.SUBMITTING
     clock.go_on(0.1)
     with caplog.at_level(logging.WARNING):
-        await core.dispatcher.give_up_stale()
+        await core.submitter.give_up_stale()
     task = await stored(core.database)
     assert (task.status, task.error) == (S.SUBMIT_UNKNOWN, INTERRUPTED)
     assert caplog.messages == ["the outcome of a paid call is unknown"]
@@ -556,15 +558,15 @@ async def test_a_died_workers_calls_are_unknown_when_nobody_can_be_waiting(
 
 async def test_a_restarted_service_that_is_alone_gives_old_calls_up_at_once(core: Core) -> None:
     await add(core.database)
-    await core.dispatcher.give_up_stale(nobody_else=True)
+    await core.submitter.give_up_stale(is_only_worker=True)
     assert (await stored(core.database)).status is S.SUBMIT_UNKNOWN
 
 
 async def test_a_call_of_our_own_is_never_stale(core: Core, held: HeldCalls, clock: Clock) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     clock.go_on(3600)
-    await core.dispatcher.give_up_stale(nobody_else=True)
+    await core.submitter.give_up_stale(is_only_worker=True)
     assert (await stored(core.database)).status is S.SUBMITTING
     held.answer(TOOK_IT)
     assert await submit == await stored(core.database)
@@ -574,10 +576,10 @@ async def test_a_call_of_our_own_is_never_stale(core: Core, held: HeldCalls, clo
 async def test_a_late_answer_still_settles_a_call_that_another_worker_gave_up(
     core: Core, other_worker: Core, held: HeldCalls, clock: Clock, word: httpx.Response, status: TaskStatus
 ) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     clock.go_on(3600)
-    await other_worker.dispatcher.give_up_stale()
+    await other_worker.submitter.give_up_stale()
     assert (await stored(core.database)).status is S.SUBMIT_UNKNOWN
     held.answer(word)
     await asyncio.gather(submit, return_exceptions=True)
@@ -587,7 +589,7 @@ async def test_a_late_answer_still_settles_a_call_that_another_worker_gave_up(
 async def test_a_webhook_during_the_call_settles_it_when_its_answer_gets_lost(
     core: Core, held: HeldCalls, clock: Clock
 ) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     await core.database.hint_finished("task-1", "88")
     held.answer(GATEWAY)
@@ -598,7 +600,7 @@ async def test_a_webhook_during_the_call_settles_it_when_its_answer_gets_lost(
 
 
 async def test_the_answers_own_id_goes_before_a_webhooks(core: Core, held: HeldCalls) -> None:
-    submit = asyncio.create_task(core.dispatcher.submit(new_task()))
+    submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     await core.database.hint_finished("task-1", "88")
     held.answer(TOOK_IT)
