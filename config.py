@@ -1,14 +1,37 @@
 """The service's settings: every default, limit and URL, read once from the environment and `.env`."""
 
+import base64
+import binascii
+import json
 import re
 import sys
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+DEFAULT_ACCOUNT = "default"
+MIN_SECRET_KEY_CHARS = 32
+MIN_JWT_SECRET_BYTES = 32  # RFC 7518: a key of at least the hash's size
+WEBHOOK_SECRET_BYTES = range(24, 65)
+MAX_WEBHOOK_SECRETS = 2
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
+# 0: no limit
+Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 def _http_url(value: str) -> str:
@@ -22,9 +45,32 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _sqlite_url(value: str) -> str:
-    if not value.startswith("sqlite:///") or value in {"sqlite:///", "sqlite:////"}:
-        raise ValueError("must be sqlite:///relative/path or sqlite:////absolute/path")
+def _webhook_url(value: str) -> str:
+    """Unlike our own addresses, a receiver's may have a query."""
+    address, question_mark, query = value.partition("?")
+    if re.search(r"[\s#]", query):
+        raise ValueError("must be a plain address without fragment or spaces")
+    return f"{_http_url(address)}{question_mark}{query}"
+
+
+def _database_url(value: str) -> str:
+    if value.startswith("postgresql://"):
+        parts = urlsplit(value)
+        if not parts.hostname or not parts.path.strip("/"):
+            raise ValueError("must be postgresql://user:password@host:port/name")
+        if parts.port is not None and not 0 < parts.port < 65_536:
+            raise ValueError("the port must lie between 1 and 65535")
+    elif not value.startswith("sqlite:///") or value in {"sqlite:///", "sqlite:////"}:
+        raise ValueError(
+            "must be sqlite:///relative/path, sqlite:////absolute/path"
+            " or postgresql://user:password@host:port/name"
+        )
+    return value
+
+
+def _outputs_url(value: str) -> str:
+    if not re.fullmatch(r"none|file:(///)?[^/?#\s][^?#]*|s3://[^/?#\s]+(/[^?#\s]*)?(\?[^#\s]*)?", value):
+        raise ValueError("must be file:relative/path, file:///absolute/path, s3://bucket/prefix or none")
     return value
 
 
@@ -35,10 +81,33 @@ def _origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"\*|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", value):
+        raise ValueError("must be host names alone, without http:// and without a path")
+    return value
+
+
 def _header_text(value: SecretStr) -> SecretStr:
     """The key travels in a header."""
     if not re.fullmatch(r"[!-~]{1,500}", value.get_secret_value()):
         raise ValueError("must be 1 to 500 visible ASCII characters without spaces")
+    return value
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode()) < MIN_JWT_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_JWT_SECRET_BYTES} bytes")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        size = len(base64.b64decode(encoded, validate=True))
+    except binascii.Error:
+        size = 0
+    if prefix != "whsec" or size not in WEBHOOK_SECRET_BYTES:
+        raise ValueError("must be whsec_ followed by the base64 of 24 to 64 bytes")
     return value
 
 
@@ -47,13 +116,40 @@ def _blank_is_none(value: object) -> object:
 
 
 def _comma_separated(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part.strip() for part in value.split(",") if part.strip())
+    if value.strip() and not parts:
+        raise ValueError("is set, but contains only commas")
+    return parts
+
+
+def _json_list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return ()
+    try:
+        items = json.loads(value)
+    except ValueError as exc:
+        raise ValueError(f"is not valid JSON: {exc}") from None
+    if not items:
+        raise ValueError("is set, but lists nothing")
+    return items
+
+
+def _upper_case(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+OptionalUrl = Annotated[HttpUrl | None, BeforeValidator(_blank_is_none)]
+OptionalText = Annotated[
+    Annotated[str, Field(min_length=1, max_length=500)] | None, BeforeValidator(_blank_is_none)
+]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_comma_separated)
+]
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
 ]
@@ -63,12 +159,30 @@ Secrets = Annotated[
     NoDecode,
     BeforeValidator(_comma_separated),
 ]
+WebhookSecrets = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_webhook_secret)], ...],
+    NoDecode,
+    BeforeValidator(_comma_separated),
+    Field(max_length=MAX_WEBHOOK_SECRETS),
+]
+
+
+class AccountSettings(BaseModel):
+    """One RunningHub account. `max_concurrent_tasks` None: as many as RunningHub allows it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: Annotated[str, Field(pattern=r"^[\w.@-]{1,64}$")]
+    api_key: ApiKey
+    base_url: HttpUrl = "https://www.runninghub.cn"
+    max_concurrent_tasks: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1
 
 
 class Settings(BaseSettings):
     """One frozen set of settings; `.env.example` explains each for people.
 
-    Raises pydantic's ValidationError for a wrong value; `load_settings` makes one line of it.
+    Raises pydantic's ValidationError for an invalid value; `load_settings` makes one line of it.
     """
 
     model_config = SettingsConfigDict(
@@ -77,42 +191,145 @@ class Settings(BaseSettings):
 
     runninghub_api_key: Annotated[ApiKey | None, BeforeValidator(_blank_is_none)] = None
     runninghub_base_url: HttpUrl = "https://www.runninghub.cn"
+    runninghub_accounts: Annotated[tuple[AccountSettings, ...], NoDecode, BeforeValidator(_json_list)] = ()
     runninghub_timeout_s: Seconds = 30
-    database_url: Annotated[str, AfterValidator(_sqlite_url)] = "sqlite:///tasks.db"
+    database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///tasks.db"
+    secret_key: Annotated[
+        Annotated[SecretStr, Field(min_length=MIN_SECRET_KEY_CHARS, max_length=500)] | None,
+        BeforeValidator(_blank_is_none),
+    ] = None
     access_tokens: Secrets = ()
-    allowed_hosts: Names = ()
+    jwt_secret: Annotated[
+        Annotated[SecretStr, AfterValidator(_long_enough)] | None, BeforeValidator(_blank_is_none)
+    ] = None
+    jwt_jwks_url: OptionalUrl = None
+    jwt_issuer: OptionalText = None
+    jwt_audience: OptionalText = None
+    jwt_user_claim: Annotated[str, Field(min_length=1, max_length=100)] = "sub"
+    user_max_active_tasks: Limit = 0
+    user_max_pending_tasks: Limit = 0
+    user_tasks_per_day: Limit = 0
+    user_coins_per_month: Limit = 0
+    allowed_hosts: Hosts = ()
     cors_origins: Origins = ()
     max_upload_mb: Annotated[int, Field(ge=1, le=10_000)] = 30
     max_concurrent_tasks: Annotated[int, Field(ge=0, le=100_000)] = 0
     max_pending_tasks: Annotated[int, Field(ge=0, le=10_000_000)] = 1000
     poll_interval_s: Seconds = 2
     poll_interval_max_s: Seconds = 15
+    outputs_url: Annotated[str, AfterValidator(_outputs_url)] = "file:outputs"
+    outputs_keep_days: Days = 30
+    outputs_max_file_mb: Annotated[float, Field(gt=0, le=10_000_000)] = 2048
+    outputs_min_free_mb: Annotated[float, Field(ge=0, le=1_000_000_000)] = 1024
+    outputs_link_ttl_s: Annotated[float, Field(gt=0, le=31_536_000)] = 86_400
+    tasks_keep_days: Days = 0
+    webhook_url: Annotated[
+        Annotated[str, AfterValidator(_webhook_url)] | None, BeforeValidator(_blank_is_none)
+    ] = None
+    webhook_secret: WebhookSecrets = ()
+    webhook_allow_private: bool = False
     node_info_ttl_s: Annotated[float, Field(ge=0, le=86_400)] = 300
-    public_url: Annotated[HttpUrl | None, BeforeValidator(_blank_is_none)] = None
+    public_url: OptionalUrl = None
     rate_limit_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-        BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
-    ] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper_case)] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_quotes(cls, value: object) -> object:
+        """`docker run --env-file` and systemd keep them: a key in quotes would be refused by RunningHub."""
+        if isinstance(value, str) and re.fullmatch(r"""\s*(".*"|'.*')\s*""", value, re.DOTALL):
+            raise ValueError("the quotes around it are part of the value; remove them")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        names = [account.name for account in self.runninghub_accounts]
+        if names and (self.runninghub_api_key or "runninghub_base_url" in self.model_fields_set):
+            raise _conflict(
+                "runninghub_accounts",
+                "replaces RUNNINGHUB_API_KEY and RUNNINGHUB_BASE_URL; set one or the other",
+            )
+        if len(set(names)) < len(names):
+            raise _conflict("runninghub_accounts", "two accounts have the same name")
+        if self.poll_interval_s > self.poll_interval_max_s:
+            raise _conflict(
+                "poll_interval_s", f"must not exceed POLL_INTERVAL_MAX_S ({self.poll_interval_max_s:g})"
+            )
+        if self.uses_postgresql and self.secret_key is None:
+            raise _conflict("secret_key", "is required with PostgreSQL")
+        if (self.jwt_issuer or self.jwt_audience) and not (self.jwt_secret or self.jwt_jwks_url):
+            raise _conflict(
+                "jwt_secret", "or JWT_JWKS_URL is required where JWT_ISSUER or JWT_AUDIENCE is set"
+            )
+        if self.webhook_url and not self.webhook_secret:
+            raise _conflict("webhook_secret", "is required where WEBHOOK_URL is set")
+        return self
+
+    @property
+    def accounts(self) -> tuple[AccountSettings, ...]:
+        """The accounts to submit with: those listed, or the one named `default`; none where no key is set."""
+        if self.runninghub_accounts or self.runninghub_api_key is None:
+            return self.runninghub_accounts
+        account = AccountSettings(
+            name=DEFAULT_ACCOUNT, api_key=self.runninghub_api_key, base_url=self.runninghub_base_url
+        )
+        return (account,)
+
+    @property
+    def uses_postgresql(self) -> bool:
+        return self.database_url.startswith("postgresql://")
 
     @property
     def database_path(self) -> str:
-        """The file behind DATABASE_URL, as SQLAlchemy reads such addresses."""
+        """The file behind an sqlite:// DATABASE_URL, as SQLAlchemy reads such addresses."""
         return self.database_url.removeprefix("sqlite:///")
+
+    @property
+    def database_url_without_password(self) -> str:
+        """For people and log lines; what follows a `?` may hold a password too."""
+        password = urlsplit(self.database_url).password
+        return self.database_url.replace(f":{password}@", ":***@", 1).partition("?")[0]
 
     @property
     def upload_limit(self) -> int:
         """The largest file that may be uploaded, in bytes."""
         return self.max_upload_mb * 1024 * 1024
 
+    @property
+    def secret_values(self) -> list[str]:
+        """Everything that no log line may contain."""
+        secrets = [
+            self.runninghub_api_key,
+            *(account.api_key for account in self.runninghub_accounts),
+            self.secret_key,
+            *self.access_tokens,
+            self.jwt_secret,
+            *self.webhook_secret,
+        ]
+        password = unquote(urlsplit(self.database_url).password or "")
+        return [*(secret.get_secret_value() for secret in secrets if secret), *filter(None, [password])]
 
-# For the one line about a wrong value, where the default is no example.
+
+def _conflict(field: str, fault: str) -> PydanticCustomError:
+    """What is wrong between two settings, under the name of the one to change."""
+    return PydanticCustomError("conflict", "{fault}", {"fault": fault, "field": field})
+
+
+# For the one line about an invalid value, where the default is no example.
 EXAMPLES = {
     "runninghub_api_key": "0123456789abcdef0123456789abcdef",
+    "runninghub_accounts": '[{"name": "first", "api_key": "0123456789abcdef0123456789abcdef"}]',
+    "secret_key": "any-32-or-more-random-characters-kept-secret",
     "access_tokens": "a-long-random-word",
+    "jwt_secret": "any-32-or-more-random-bytes-shared-with-the-issuer",
+    "jwt_jwks_url": "https://login.example.com/.well-known/jwks.json",
+    "jwt_issuer": "https://login.example.com/",
+    "jwt_audience": "runninghub-gateway",
     "allowed_hosts": "tasks.example.com",
     "cors_origins": "https://shop.example.com",
+    "webhook_url": "https://shop.example.com/hooks/tasks",
+    "webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "public_url": "https://tasks.example.com",
 }
 # uvicorn's own exit code for a failed start: with any other, `--workers` starts the process again for ever.
@@ -120,14 +337,14 @@ STARTUP_FAILURE = 3
 
 
 def load_settings() -> Settings:
-    """The settings; a wrong one ends the process after one line on stderr.
+    """The settings; an invalid one ends the process after one line on stderr.
 
     Call it while the app is imported: inside the lifespan uvicorn would print a traceback.
     """
     try:
         return Settings()
     except ValidationError as exc:
-        problem = "; ".join(_wrong_setting(str(error["loc"][0]), error["msg"]) for error in exc.errors())
+        problem = "; ".join(map(_invalid_setting, exc.errors()))
     except UnicodeDecodeError:
         problem = ".env cannot be read: it is not UTF-8 text"
     except OSError as exc:
@@ -136,6 +353,13 @@ def load_settings() -> Settings:
     raise SystemExit(STARTUP_FAILURE)
 
 
-def _wrong_setting(field: str, fault: str) -> str:
+def _invalid_setting(error: ErrorDetails) -> str:
+    field, *member = error["loc"] or (error["ctx"]["field"],)
+    # In a list of objects, such as accounts: which member of which item.
+    place = f"{'.'.join(map(str, member))}: " if member and isinstance(member[-1], str) else ""
+    return invalid_setting_line(str(field), place + error["msg"].removeprefix("Value error, "))
+
+
+def invalid_setting_line(field: str, fault: str) -> str:
     name, example = field.upper(), EXAMPLES.get(field, Settings.model_fields[field].default)
-    return f"{name} is wrong: {fault.removeprefix('Value error, ')}. Example: {name}={example}"
+    return f"{name} is wrong: {fault}. Example: {name}={example}"

@@ -1,13 +1,13 @@
-"""Every problem this service answers with: a stable `code`, an HTTP status and a sentence for people."""
+"""Every problem this service responds with: a stable `code`, an HTTP status and a sentence for people."""
 
 from typing import Any, ClassVar
 
 
 class AppError(Exception):
-    """One problem of the contract's table; `main` turns it into `application/problem+json`.
+    """One problem of the contract's table; `api.problems` converts it to `application/problem+json`.
 
     `upstream` is RunningHub's own `{"code", "msg"}`; `errors` lists what was wrong where;
-    `retry_after` is in seconds; `task_id` names the row that the problem left behind.
+    `retry_after` is in seconds; `task_id` names the row that the problem left behind or collided with.
     """
 
     status_code: ClassVar[int] = 500
@@ -31,21 +31,27 @@ class AppError(Exception):
 
 
 class InvalidRequest(AppError):
-    """Body, query or path does not fit."""
+    """Body, query or path is invalid."""
 
     status_code, code = 422, "invalid_request"
 
 
 class InvalidNodeInfo(AppError):
-    """A value does not fit its node, found here or by RunningHub."""
+    """A value is not valid for its node, detected here or by RunningHub."""
 
     status_code, code = 422, "invalid_node_info"
 
 
 class Unauthorized(AppError):
-    """The access token is missing or wrong."""
+    """The access token is missing or invalid."""
 
     status_code, code = 401, "unauthorized"
+
+
+class Forbidden(AppError):
+    """The token does not allow this, or the address is not allowed."""
+
+    status_code, code = 403, "forbidden"
 
 
 class ForbiddenHost(AppError):
@@ -55,7 +61,7 @@ class ForbiddenHost(AppError):
 
 
 class TaskNotFound(AppError):
-    """The task is neither here nor at RunningHub."""
+    """The task is found neither here nor at RunningHub."""
 
     status_code, code = 404, "task_not_found"
 
@@ -64,6 +70,42 @@ class WebappNotFound(AppError):
     """RunningHub does not know the app."""
 
     status_code, code = 404, "webapp_not_found"
+
+
+class WorkflowNotFound(AppError):
+    """RunningHub does not know the workflow."""
+
+    status_code, code = 404, "workflow_not_found"
+
+
+class OutputNotFound(AppError):
+    """The task has no such output."""
+
+    status_code, code = 404, "output_not_found"
+
+
+class OutputGone(AppError):
+    """The output was not kept, or no longer is, and RunningHub's link has expired."""
+
+    status_code, code = 410, "output_gone"
+
+
+class RangeNotSatisfiable(AppError):
+    """The range lies outside the output."""
+
+    status_code, code = 416, "range_not_satisfiable"
+
+
+class UserNotFound(AppError):
+    """There is no user with this name."""
+
+    status_code, code = 404, "user_not_found"
+
+
+class UserExists(AppError):
+    """There is a user with this name already."""
+
+    status_code, code = 409, "user_exists"
 
 
 class NotFound(AppError):
@@ -90,10 +132,34 @@ class NotUnknown(AppError):
     status_code, code = 409, "not_unknown"
 
 
+class NotFinal(AppError):
+    """The task is still in progress."""
+
+    status_code, code = 409, "not_final"
+
+
+class NotDeletable(AppError):
+    """Only a final task can be deleted."""
+
+    status_code, code = 409, "not_deletable"
+
+
+class AlreadyKnown(AppError):
+    """Another task has this RunningHub id."""
+
+    status_code, code = 409, "already_known"
+
+
 class IdempotencyKeyReused(AppError):
-    """The same Idempotency-Key came with another body."""
+    """The same Idempotency-Key was sent with a different body."""
 
     status_code, code = 422, "idempotency_key_reused"
+
+
+class BodyTooLarge(AppError):
+    """The body is larger than 4 MB."""
+
+    status_code, code = 413, "body_too_large"
 
 
 class FileTooLarge(AppError):
@@ -103,27 +169,45 @@ class FileTooLarge(AppError):
 
 
 class UnsupportedFile(AppError):
-    """RunningHub does not take this kind of file."""
+    """RunningHub does not accept this type of file."""
 
     status_code, code = 415, "unsupported_file"
 
 
 class TooManyPending(AppError):
-    """MAX_PENDING_TASKS are waiting already."""
+    """MAX_PENDING_TASKS tasks are waiting."""
 
     status_code, code = 429, "too_many_pending"
 
 
 class RateLimited(AppError):
-    """The client is past RATE_LIMIT_PER_MINUTE."""
+    """The client is over RATE_LIMIT_PER_MINUTE."""
 
     status_code, code = 429, "rate_limited"
 
 
+class QuotaExceeded(AppError):
+    """The user's quota of tasks for today, or of waiting tasks, is used up."""
+
+    status_code, code = 429, "quota_exceeded"
+
+
+class BudgetExceeded(AppError):
+    """The user's coins for this month are used up."""
+
+    status_code, code = 402, "budget_exceeded"
+
+
 class InsufficientBalance(AppError):
-    """RunningHub says that the account is out of coins or money."""
+    """RunningHub reports that the account is out of coins or money."""
 
     status_code, code = 402, "insufficient_balance"
+
+
+class DatabaseUnavailable(AppError):
+    """The database is locked, full or unreachable."""
+
+    status_code, code = 503, "database_unavailable"
 
 
 class RunningHubNotConfigured(AppError):
@@ -139,18 +223,18 @@ class RunningHubNotConfigured(AppError):
 
 
 class RunningHubRejected(AppError):
-    """RunningHub answered with a code that has no better name here."""
+    """RunningHub returned a code that has no more specific problem here."""
 
     status_code, code = 502, "runninghub_rejected"
 
 
 class RunningHubUnavailable(AppError):
-    """RunningHub was not reached, answered 5xx, or answered something that is not its JSON."""
+    """RunningHub was not reached, returned 5xx, or sent something that is not its JSON."""
 
     status_code, code = 503, "runninghub_unavailable"
 
 
 class RunningHubTimeout(AppError):
-    """RunningHub did not answer in time."""
+    """RunningHub did not respond in time."""
 
     status_code, code = 504, "runninghub_timeout"

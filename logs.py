@@ -113,8 +113,7 @@ def configure_logging(settings: Settings) -> SecretMask:
 
     The answer takes secrets that are only known later.
     """
-    configured = [settings.runninghub_api_key, *settings.access_tokens]
-    mask = SecretMask(secret.get_secret_value() for secret in configured if secret)
+    mask = SecretMask(settings.secret_values)
     handler = logging.StreamHandler()
     handler.set_name(HANDLER_NAME)
     handler.setFormatter(LineFormatter(as_json if settings.log_format == "json" else as_text, mask))

@@ -81,13 +81,20 @@ class Services:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Services]:
     """Open the database, start the watch, and end both in the right order. Raises StartRefused."""
+    if settings.uses_postgresql:
+        raise StartRefused(
+            f"DATABASE_URL={settings.database_url_without_password} cannot be used: "
+            "this version has no PostgreSQL driver; use sqlite:///"
+        )
     async with AsyncExitStack() as stack:
         try:
             secret = SecretKey.next_to(settings.database_path)
             lock = await stack.enter_async_context(WorkerLock(settings.database_path))
             database = await stack.enter_async_context(Database(settings.database_path))
         except (DatabaseRefused, OSError, ValueError, sqlite3.Error) as exc:
-            raise StartRefused(f"DATABASE_URL={settings.database_url} cannot be used: {exc}") from exc
+            raise StartRefused(
+                f"DATABASE_URL={settings.database_url_without_password} cannot be used: {exc}"
+            ) from exc
         client = await stack.enter_async_context(create_client(settings))
         services = _build(settings, secret, database, client)
         if lock.is_only_worker:

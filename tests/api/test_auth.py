@@ -19,7 +19,7 @@ TOKENS = "first-token,second-töken"
 
 UNAUTHORIZED = {
     "type": "/docs#problem-unauthorized",
-    "title": "The access token is missing or wrong",
+    "title": "The access token is missing or invalid",
     "status": 401,
     "detail": "Send one of the service's access tokens: Authorization: Bearer <token>.",
     "code": "unauthorized",
@@ -427,7 +427,7 @@ async def test_a_client_past_its_rate_is_told_how_long_to_wait() -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     assert answer.json() == {
         "type": "/docs#problem-rate_limited",
-        "title": "The client is past RATE_LIMIT_PER_MINUTE",
+        "title": "The client is over RATE_LIMIT_PER_MINUTE",
         "status": 429,
         "detail": "More than 2 calls in a minute; call again when the minute is over.",
         "code": "rate_limited",

@@ -102,7 +102,7 @@ def http(app: FastAPI) -> httpx.AsyncClient:
 def invalid(detail: str, **members: Any) -> dict[str, Any]:
     return {
         "type": "/docs#problem-invalid_request",
-        "title": "Body, query or path does not fit",
+        "title": "Body, query or path is invalid",
         "status": 422,
         "detail": detail,
         "code": "invalid_request",
@@ -120,7 +120,7 @@ async def test_a_problem_with_a_wait_says_how_long(http: httpx.AsyncClient) -> N
     assert answer.headers["retry-after"] == "5"
     assert answer.json() == {
         "type": "/docs#problem-too_many_pending",
-        "title": "MAX_PENDING_TASKS are waiting already",
+        "title": "MAX_PENDING_TASKS tasks are waiting",
         "status": 429,
         "detail": "1000 tasks are waiting.",
         "code": "too_many_pending",
@@ -134,7 +134,7 @@ async def test_a_problem_passes_on_what_runninghub_said_and_which_task_it_left(
     assert answer.status_code == 502
     assert answer.json() == {
         "type": "/docs#problem-runninghub_rejected",
-        "title": "RunningHub answered with a code that has no better name here",
+        "title": "RunningHub returned a code that has no more specific problem here",
         "status": 502,
         "detail": "RunningHub said no.",
         "code": "runninghub_rejected",
