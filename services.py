@@ -16,6 +16,7 @@ from config import Settings
 from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
+from errors import DatabaseUnavailable
 from forms.cache import FormCache
 from models import Task, rfc3339
 from secret_key import SecretKey
@@ -59,7 +60,7 @@ class Services:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
                 counts = await self.database.count_by_status()
-        except (TimeoutError, sqlite3.Error):
+        except (TimeoutError, DatabaseUnavailable, sqlite3.Error):
             counts = None
         is_stalled = time.time() - self.poller.last_tick > WATCH_STALLED_S
         last = self.webapps.last_response

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from database import Database
+from errors import DatabaseUnavailable
 from models import Task
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class ChangeFeed:
             if self._watched:
                 try:
                     await self._notify()
-                except sqlite3.Error:
+                except (DatabaseUnavailable, sqlite3.Error):
                     log.exception("changes could not be read; they are read again")
                 await asyncio.sleep(PAUSE_S)
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from database import Database
-from errors import AppError
+from errors import AppError, DatabaseUnavailable
 from models import Task
 from task_service import TaskService
 from tasks.poll_schedule import MOST_STRETCHED_S, Pace
@@ -160,6 +160,8 @@ class Poller:
         try:
             await self._tasks.poll(task)
             self._circuit_breaker.succeeded()
+        except (DatabaseUnavailable, sqlite3.Error):
+            log.exception("an outcome could not be stored; it is asked for again", extra={"task_id": task.id})
         except AppError as problem:
             self._circuit_breaker.failed(time.monotonic())
             log.warning(
@@ -169,8 +171,6 @@ class Poller:
             await self._database.reschedule(
                 task.id, await self._tasks.next_poll_ms(task), lost_since_ms=task.lost_since_ms
             )
-        except sqlite3.Error:
-            log.exception("an outcome could not be stored; it is asked for again", extra={"task_id": task.id})
 
     async def _keep_pace(self) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from config import Settings
 from database import Database
-from errors import AppError, RunningHubTimeout, RunningHubUnavailable
+from errors import AppError, DatabaseUnavailable, RunningHubTimeout, RunningHubUnavailable
 from models import Change, LimiterSignal, NewTask, Task, TaskStatus
 from secret_key import SecretKey
 from webapp_service import NotSent, RunningHubFull, WebappService
@@ -191,7 +191,7 @@ class Submitter:
     async def _submit_pending_or_log(self) -> None:
         try:
             await self.submit_pending()
-        except sqlite3.Error:
+        except (DatabaseUnavailable, sqlite3.Error):
             log.exception("the queue could not be read; the watch tries again")
 
     async def _call(self, task: Task) -> Outcome:
@@ -238,7 +238,7 @@ class Submitter:
             try:
                 moved = await self._database.move(task.id, outcome.change, gate=outcome.gate)
                 break
-            except sqlite3.Error:
+            except (DatabaseUnavailable, sqlite3.Error):
                 known = {"task_id": task.id, "runninghub_task_id": outcome.change.runninghub_task_id}
                 log.exception("a paid call's outcome is not stored yet", extra=known)
                 await asyncio.sleep(STORE_RETRY_S)

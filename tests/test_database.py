@@ -13,6 +13,7 @@ from database import Database
 from db.migrations import MIGRATIONS
 from db.queries import SUBMIT_BLOCK_MAX_MS, SUBMIT_STREAK_PER_SLOT, SUBMIT_WINDOW_MAX
 from db.sqlite import DatabaseRefused
+from errors import DatabaseUnavailable
 from models import Change, LimiterSignal, Task, TaskStatus, rfc3339, utc_now_ms
 from models import TaskStatus as S
 from tests.conftest import NODE, WEBAPP_ID, Clock, add, at_runninghub, new_task, stored
@@ -644,7 +645,7 @@ async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
     await database.writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
+    with pytest.raises(DatabaseUnavailable, match="locked"):
         await add(database, 1)
     assert await database.task("task-1") is None
     other.execute("ROLLBACK")
@@ -655,7 +656,7 @@ async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
 async def test_a_full_disk_leaves_no_task_half_stored(database: Database) -> None:
     ((pages,),) = await database.writer.execute_fetchall("PRAGMA page_count")
     await database.writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(DatabaseUnavailable, match="full"):
         await add(database, node_info=[NODE | {"fieldValue": "x" * 100_000}])
     assert await database.task("task-1") is None
 

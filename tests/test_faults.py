@@ -25,7 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.body_timeout import BodyTimeoutMiddleware
 from config import STARTUP_FAILURE, Settings, load_settings
 from database import Database
-from errors import AppError, InvalidRequest
+from errors import AppError, DatabaseUnavailable, InvalidRequest
 from models import Change, LimiterSignal, NewTask, TaskStatus
 from services import Services, running
 from simulator.apps import TEXT_TO_IMAGE
@@ -567,7 +567,7 @@ async def test_a_database_that_stays_locked_refuses_a_submit_before_anything_is_
     board: Board, tmp_path: Path
 ) -> None:
     async with impatient_services(board.url, tmp_path) as services:
-        with locked(tmp_path / "tasks.db"), pytest.raises(sqlite3.OperationalError, match="locked"):
+        with locked(tmp_path / "tasks.db"), pytest.raises(DatabaseUnavailable, match="locked"):
             await services.tasks.submit(Submission(TEXT_TO_IMAGE, []))
         assert board.runs_called() == 0
         assert await services.database.page(before_seq=2**62, limit=10) == []

@@ -14,6 +14,7 @@ import pytest
 from database import Database
 from db.migrations import MIGRATIONS
 from db.sqlite import Connection, DatabaseRefused, SqliteFile
+from errors import DatabaseUnavailable
 from tests.conftest import until
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +56,7 @@ async def fails(connection: Connection) -> None:
 
 
 async def texts(file: SqliteFile) -> list[str]:
-    rows = await file.reader.execute_fetchall("SELECT text FROM notes ORDER BY number")
+    rows = await file.read("SELECT text FROM notes ORDER BY number")
     return [text for (text,) in rows]
 
 
@@ -204,7 +205,7 @@ async def test_a_write_that_cannot_be_done_does_not_take_those_that_wait_with_it
 
 async def test_after_a_write_that_failed_the_next_one_is_written(file: SqliteFile) -> None:
     await file.write(insert("one"))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(DatabaseUnavailable):
         await file.write(insert("one"))
     await file.write(insert("two"))
     assert await texts(file) == ["one", "two"]
@@ -225,7 +226,7 @@ async def test_a_file_locked_by_another_program_stops_a_write_whole_and_only_tha
     await file.writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+    with pytest.raises(DatabaseUnavailable, match="it is locked by another program"):
         await file.write(insert("one"))
     other.execute("ROLLBACK")
     other.close()
@@ -250,7 +251,7 @@ async def test_a_full_disk_stops_a_write_whole_and_the_writer_goes_on_when_there
     await file.write(insert("one"))
     ((pages,),) = await file.writer.execute_fetchall("PRAGMA page_count")
     await file.writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+    with pytest.raises(DatabaseUnavailable, match="its disk is full"):
         await asyncio.gather(file.write(insert("small")), file.write(insert("big" * 10_000)))
     await file.writer.execute_fetchall("PRAGMA max_page_count = 1000000")
     await file.write(insert("two"))

@@ -16,6 +16,7 @@ from db.queries import SUBMIT_STREAK_PER_SLOT
 from db.sqlite import Connection
 from errors import (
     AppError,
+    DatabaseUnavailable,
     InsufficientBalance,
     InvalidNodeInfo,
     RunningHubRejected,
@@ -222,7 +223,7 @@ async def test_without_a_row_on_disk_nothing_is_sent(
     await core.database.writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
+    with pytest.raises(DatabaseUnavailable, match="locked"):
         await core.submitter.submit(new_task())
     other.execute("ROLLBACK")
     other.close()
