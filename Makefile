@@ -8,13 +8,13 @@ BIN := .venv/bin
 .PHONY: help demo run test units check format chaos bench fuzz screenshots lock clean
 
 help:
-	@echo "make demo    service and a stand-in for RunningHub together: no key, no internet"
+	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
 	@echo "make run     the service alone, with RUNNINGHUB_API_KEY from the environment or .env"
-	@echo "make test    all tests          make check   format, lint, types and tests"
-	@echo "make units   the tests of half a minute, which start no process"
-	@echo "make chaos   kill -9 rounds     make fuzz    ten minutes of odd requests"
-	@echo "make bench   measure it         make format  put the code into shape"
-	@echo "make lock    pin the versions    make screenshots  the pictures of the docs"
+	@echo "make test    all tests           make check        format, lint, types and tests"
+	@echo "make units   the tests that start no process, in half a minute"
+	@echo "make chaos   kill -9 rounds      make fuzz         ten minutes of unusual requests"
+	@echo "make bench   performance         make format       formats the code"
+	@echo "make lock    pins the versions   make screenshots  the pictures of the docs"
 	@echo "PORT=, HOST= and SIMULATOR_PORT= are honoured."
 
 .venv/bin/python:
@@ -69,11 +69,11 @@ fuzz: .venv/dev
 bench: .venv/bench
 	$(BIN)/python -m bench
 
-# The pinned versions for production; the tests' packages are left out.
+# The pinned versions for production.
 lock: .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	grep -vE '^(pytest|respx)' requirements.txt | $(BIN)/uv pip compile - --quiet --upgrade \
-	  --generate-hashes --universal --python-version 3.11 --no-annotate --no-emit-index-url \
+	$(BIN)/uv pip compile requirements.txt --quiet --upgrade --generate-hashes \
+	  --universal --python-version 3.11 --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
 
 screenshots: .venv/dev
