@@ -73,6 +73,12 @@ def settings_rows(page: str) -> dict[str, str]:
     return {row[0].strip("`"): row[1].strip("`") for row in rows}
 
 
+def shown_default(value: object) -> str:
+    """As it would be written in `.env`; nothing for a setting that is not set."""
+    text = "" if value in (None, ()) else str(value)
+    return text.lower() if isinstance(value, bool) else text
+
+
 def block(page: str, mark: str) -> str:
     """The fenced block behind a comment `<!-- mark: … -->`."""
     (found,) = re.findall(rf"<!-- {mark}: [^\n]* -->\n```\w+\n(.*?)```", read(page), re.DOTALL)
@@ -251,8 +257,7 @@ def test_the_readme_names_only_routes_that_exist(page: str) -> None:
 def test_every_setting_is_listed_with_its_default(page: str) -> None:
     none = "无" if "zh-CN" in page else "none"
     assert settings_rows(page) == {
-        name.upper(): str(field.default) if field.default not in (None, ()) else none
-        for name, field in Settings.model_fields.items()
+        name.upper(): shown_default(field.default) or none for name, field in Settings.model_fields.items()
     }
 
 
