@@ -147,6 +147,9 @@ OptionalUrl = Annotated[HttpUrl | None, BeforeValidator(_blank_is_none)]
 OptionalText = Annotated[
     Annotated[str, Field(min_length=1, max_length=500)] | None, BeforeValidator(_blank_is_none)
 ]
+OptionalSecret = Annotated[
+    Annotated[SecretStr, Field(min_length=1, max_length=4000)] | None, BeforeValidator(_blank_is_none)
+]
 Hosts = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_comma_separated)
 ]
@@ -222,6 +225,11 @@ class Settings(BaseSettings):
     outputs_max_file_mb: Annotated[float, Field(gt=0, le=10_000_000)] = 2048
     outputs_min_free_mb: Annotated[float, Field(ge=0, le=1_000_000_000)] = 1024
     outputs_link_ttl_s: Annotated[float, Field(gt=0, le=31_536_000)] = 86_400
+    aws_access_key_id: OptionalText = None
+    aws_secret_access_key: OptionalSecret = None
+    aws_session_token: OptionalSecret = None
+    aws_region: OptionalText = None
+    aws_endpoint_url: OptionalUrl = None
     tasks_keep_days: Days = 0
     webhook_url: Annotated[
         Annotated[str, AfterValidator(_webhook_url)] | None, BeforeValidator(_blank_is_none)
@@ -306,6 +314,8 @@ class Settings(BaseSettings):
             *self.access_tokens,
             self.jwt_secret,
             *self.webhook_secret,
+            self.aws_secret_access_key,
+            self.aws_session_token,
         ]
         password = unquote(urlsplit(self.database_url).password or "")
         return [*(secret.get_secret_value() for secret in secrets if secret), *filter(None, [password])]
@@ -328,6 +338,9 @@ EXAMPLES = {
     "jwt_audience": "runninghub-gateway",
     "allowed_hosts": "tasks.example.com",
     "cors_origins": "https://shop.example.com",
+    "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "aws_region": "ap-guangzhou",
+    "aws_endpoint_url": "https://cos.ap-guangzhou.myqcloud.com",
     "webhook_url": "https://shop.example.com/hooks/tasks",
     "webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "public_url": "https://tasks.example.com",

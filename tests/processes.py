@@ -75,6 +75,15 @@ def start_service(
         yield service
 
 
+@contextmanager
+def start_s3_server(*, port: int = 0) -> Iterator[Running]:
+    """An S3 store that keeps its objects in memory; it has no bucket yet."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _running(command, port, "/moto-api/", clean_environment(), cwd=ROOT) as server:
+        yield server
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
