@@ -22,6 +22,8 @@ from tasks.run_times import RunTimes
 from tasks.submitter import Submitter
 from webapp_service import WebappService, create_client
 
+pytest_plugins = ["tests.no_skips"]
+
 API_KEY = "0123456789abcdef0123456789abcdef"
 RUNNINGHUB_URL = "http://runninghub.test"
 WEBAPP_ID = "1992755951447109633"

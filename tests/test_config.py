@@ -300,10 +300,21 @@ def test_a_dotenv_file_that_is_no_text_is_one_line(capsys: pytest.CaptureFixture
     assert last_words(capsys) == ".env cannot be read: it is not UTF-8 text"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_dotenv_file_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    Path(".env").touch(mode=0o000)
-    assert last_words(capsys) == ".env cannot be read: Permission denied"
+def test_a_dotenv_file_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").touch(mode=0o000)
+    # Root may read every file unless it gives up the capabilities that allow this.
+    as_user = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    ended = subprocess.run(
+        [*as_user, sys.executable, "-c", "from config import load_settings; load_settings()"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(config.__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.stderr == ".env cannot be read: Permission denied\n"
+    assert ended.returncode == STARTUP_FAILURE
 
 
 def test_uvicorn_ends_with_the_line_alone(tmp_path: Path) -> None:

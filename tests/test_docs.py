@@ -109,7 +109,7 @@ def served_routes() -> set[str]:
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Running]:
-    with start_simulator(queue_time=0.1, run_time=0.3, slots=0) as simulator:
+    with start_simulator(queue_time=0.5, run_time=0.5, slots=0) as simulator:
         yield simulator
 
 
