@@ -60,6 +60,22 @@ class SecretMask:
         return self._pattern.sub("***", line) if self._pattern else line
 
 
+class LogLimit:
+    """Lets one line about a subject through in each interval: a fault that recurs must not fill the disk."""
+
+    def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def allows(self, subject: str) -> bool:
+        now = self._clock()
+        if subject in self._last and now - self._last[subject] < self._interval_s:
+            return False
+        self._last[subject] = now
+        return True
+
+
 class LineFormatter(logging.Formatter):
     """Collects a record's fields, `extra` included, renders them, and masks the secrets in the result."""
 

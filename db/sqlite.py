@@ -2,15 +2,15 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiosqlite
 
-from errors import DatabaseUnavailable
+from db.faults import FileFaults, unavailable
 
 T = TypeVar("T")
 Connection = aiosqlite.Connection
@@ -18,46 +18,29 @@ Row = sqlite3.Row
 Parameters = Mapping[str, Any]
 
 BUSY_TIMEOUT_S = 5.0
-RETRY_AFTER_S = 5
-# SQLite's primary result codes, in words for people: https://www.sqlite.org/rescode.html
-REASONS = {
-    sqlite3.SQLITE_BUSY: "it is locked by another program",
-    sqlite3.SQLITE_LOCKED: "it is locked by another program",
-    sqlite3.SQLITE_FULL: "its disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written to",
-    sqlite3.SQLITE_PERM: "it cannot be written to",
-    sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
-    sqlite3.SQLITE_IOERR: "its disk reports an error",
-    sqlite3.SQLITE_CORRUPT: "its file is damaged",
-    sqlite3.SQLITE_NOTADB: "its file is damaged",
-}
-OTHER_REASON = "the log has the reason"
+# A large file is checked for as long as a start may take: the whole check is `python -m db.backup`'s.
+QUICK_CHECK_S = 2.0
+INTERRUPT_PAUSE_S = 0.1
+# aiosqlite's own ValueError: the connection is closed.
+CONNECTION_ERRORS = (sqlite3.Error, ValueError)
 
 
 class DatabaseRefused(Exception):
     """The file cannot be used (damaged, newer than this service, not writable); one line for people."""
 
 
-def _reason(exc: Exception) -> str:
-    """Why a call failed, without the driver's text."""
-    code: int = getattr(exc, "sqlite_errorcode", 0)
-    return REASONS.get(code & 0xFF, OTHER_REASON)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Every exception of the driver becomes DatabaseUnavailable, one of its own for every caller."""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        message = f"The database cannot be used now: {_reason(exc)}. Try again in a few seconds."
-        raise DatabaseUnavailable(message, retry_after=RETRY_AFTER_S) from exc
-
-
 @dataclass(frozen=True, slots=True)
 class _Write:
     statements: Callable[[Connection], Awaitable[Any]]
     done: asyncio.Future[Any]
+
+    def succeed(self, result: Any) -> None:
+        if not self.done.done():  # its caller has gone
+            self.done.set_result(result)
+
+    def fail(self, exc: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc)
 
 
 class SqliteFile:
@@ -73,43 +56,90 @@ class SqliteFile:
     lister: Connection
     counter: Connection
 
-    def __init__(self, path: str, migrations: Sequence[str]) -> None:
+    def __init__(self, path: str, migrations: Sequence[str], *, quick_check_s: float = QUICK_CHECK_S) -> None:
         self.path = path
+        self._uri = Path(path).absolute().as_uri()
         self._migrations = migrations
+        self._quick_check_s = quick_check_s
+        self._faults = FileFaults(path)
         self._writes: asyncio.Queue[_Write | None] = asyncio.Queue()
+        self._is_closed = False
+        self._is_writer_broken = False
         self._committed = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
             async with AsyncExitStack() as stack:
-                self.writer = await stack.enter_async_context(self._connection())
+                self.writer = await self._open(mode="rwc")
+                stack.push_async_callback(self._close_writer)
+                await self._check()
                 await self._migrate()
-                self.reader = await stack.enter_async_context(self._connection())
-                self.lister = await stack.enter_async_context(self._connection())
-                self.counter = await stack.enter_async_context(self._connection())
+                self.reader = await self._open_until_end(stack)
+                self.lister = await self._open_until_end(stack)
+                self.counter = await self._open_until_end(stack)
+                self._faults.remember_files()
                 stack.push_async_callback(self._finish_writes, asyncio.create_task(self._commit_writes()))
                 self._stack = stack.pop_all()
         except (sqlite3.Error, OSError) as exc:
-            raise DatabaseRefused(f"{self._name} cannot be used ({exc}); it was left as it is") from exc
+            raise self._refused(str(exc)) from exc
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
+    def fault(self) -> str | None:
+        """Why the file cannot be relied on (damaged, deleted, replaced); None: it can.
+
+        While there is a fault nothing may be paid for, since its outcome might not be kept.
+        """
+        return self._faults.fault
+
+    def require_no_fault(self) -> None:
+        """Raise DatabaseUnavailable where `fault` says something."""
+        if (fault := self.fault) is not None:
+            raise unavailable(fault)
+
+    @property
     def _name(self) -> str:
         return f"the database {Path(self.path).name}"
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        async with aiosqlite.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None) as connection:
-            connection.row_factory = Row
-            yield connection
+    def _refused(self, reason: str) -> DatabaseRefused:
+        return DatabaseRefused(f"{self._name} cannot be used ({reason}); it was left as it is")
+
+    async def _open(self, *, mode: str = "rw") -> Connection:
+        """Only the first connection (mode `rwc`) may create the file: an empty one would hide a lost one."""
+        uri = f"{self._uri}?mode={mode}"
+        connection = await aiosqlite.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.row_factory = Row
+        return connection
+
+    async def _open_until_end(self, stack: AsyncExitStack) -> Connection:
+        connection = await self._open()
+        stack.push_async_callback(connection.close)
+        # Its first read opens the -wal file: all connections must have the same one.
+        await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
+        return connection
+
+    async def _check(self) -> None:
+        """Refuse a damaged file, as far as the time allows: it must not be served as a healthy one."""
+        check = asyncio.ensure_future(self.writer.execute_fetchall("PRAGMA quick_check(1)"))
+        time_left_s = self._quick_check_s
+        while not (await asyncio.wait({check}, timeout=time_left_s))[0]:
+            await self.writer.interrupt()
+            time_left_s = INTERRUPT_PAUSE_S  # once more: it may not have begun
+        try:
+            ((result,),) = await check
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+        else:
+            if result != "ok":
+                raise self._refused(f"it is damaged: {result.splitlines()[-1]}")
 
     async def _migrate(self) -> None:
-        # FULL: what was paid for must be on disk, not only in the page cache, when the power goes.
-        await self.writer.execute_fetchall("PRAGMA synchronous = FULL")
+        await _sync_fully(self.writer)
         await self.writer.execute("BEGIN IMMEDIATE")
         try:
             ((version,),) = await self.writer.execute_fetchall("PRAGMA user_version")
@@ -119,7 +149,7 @@ class SqliteFile:
                     f" (schema {version}, known here up to {len(self._migrations)}); it was left as it is"
                 )
             for script in self._migrations[version:]:
-                for statement in script.split(";"):
+                for statement in _statements(script):
                     await self.writer.execute_fetchall(statement)
             await self.writer.execute_fetchall(f"PRAGMA user_version = {len(self._migrations)}")
         except BaseException:
@@ -128,6 +158,8 @@ class SqliteFile:
         await self.writer.execute("COMMIT")
         # Last, since it changes the file: one that is refused stays as it is, byte for byte.
         await self.writer.execute_fetchall("PRAGMA journal_mode = WAL")
+
+    # Reading
 
     async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Rows that are found by an index: what a request waits for."""
@@ -142,19 +174,27 @@ class SqliteFile:
         return await self._fetch(self.counter, sql, parameters)
 
     async def _fetch(self, connection: Connection, sql: str, parameters: Parameters | None) -> list[Row]:
-        with _translated():
+        self._require_open()
+        with self._faults.translated():
             return list(await connection.execute_fetchall(sql, parameters or {}))
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise unavailable("the service is stopping")
+
+    # Writing
 
     async def write(self, statements: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `statements` inside the next transaction; returns when it is on disk.
 
         Writes that wait at the same time are committed together, so that they share one sync to disk.
         Nothing may be awaited inside but the connection. Raises DatabaseUnavailable, or what `statements`
-        raised; then nothing was written.
+        raised; then nothing was written. A caller that is cancelled does not stop the write.
         """
+        self._require_open()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._writes.put_nowait(_Write(statements, done))
-        with _translated():
+        with self._faults.translated():
             return await done
 
     async def _commit_writes(self) -> None:
@@ -168,25 +208,52 @@ class SqliteFile:
             await self._commit(batch)
 
     async def _commit(self, batch: list[_Write]) -> None:
+        """One transaction for all. Whatever fails belongs to those who wait: the writer goes on."""
         try:
-            await self.writer.execute("BEGIN IMMEDIATE")
+            await self._begin()
+        except Exception as exc:  # before the first statement, so it concerns them all
+            await self._roll_back()
+            for write in batch:
+                write.fail(exc)
+            return
+        try:
             results = [await write.statements(self.writer) for write in batch]
             await self.writer.execute("COMMIT")
-        except Exception as exc:  # whatever it was, it belongs to those who wait; the writer goes on
-            if self.writer.in_transaction:
-                await self.writer.execute("ROLLBACK")
-            if len(batch) > 1 and not isinstance(exc, sqlite3.OperationalError):
-                for write in batch:  # one write cannot be done: it must not take the others with it
+        except Exception as exc:
+            await self._roll_back()
+            if len(batch) == 1:
+                batch[0].fail(exc)
+            else:  # one write cannot be done: it must not take the others with it
+                for write in batch:
                     await self._commit([write])
-                return
-            for write in batch:
-                if not write.done.cancelled():
-                    write.done.set_exception(exc)
             return
         self._committed.set()
         for write, result in zip(batch, results, strict=True):
-            if not write.done.cancelled():
-                write.done.set_result(result)
+            write.succeed(result)
+
+    async def _begin(self) -> None:
+        self._faults.require_files()
+        if self._is_writer_broken:
+            await self._reopen_writer()
+        await self.writer.execute("BEGIN IMMEDIATE")
+
+    async def _roll_back(self) -> None:
+        """Leave no transaction open; where that fails, the next write gets a new connection."""
+        try:
+            if self.writer.in_transaction:
+                await self.writer.execute("ROLLBACK")
+        except CONNECTION_ERRORS:
+            self._is_writer_broken = True
+
+    async def _reopen_writer(self) -> None:
+        await self._close_writer()
+        self.writer = await self._open()
+        await _sync_fully(self.writer)
+        self._is_writer_broken = False
+
+    async def _close_writer(self) -> None:
+        with suppress(*CONNECTION_ERRORS):  # it may be broken, and closing it rolls back whatever it had open
+            await self.writer.close()
 
     async def wait_for_commit(self, timeout_s: float) -> None:
         """Return after the next commit of this process, or after `timeout_s`; for one waiter."""
@@ -198,5 +265,21 @@ class SqliteFile:
         self._committed.clear()
 
     async def _finish_writes(self, writes: asyncio.Task[None]) -> None:
+        self._is_closed = True
         self._writes.put_nowait(None)
         await writes
+
+
+async def _sync_fully(connection: Connection) -> None:
+    # What was paid for must be on disk, not only in the page cache, when the power goes.
+    await connection.execute_fetchall("PRAGMA synchronous = FULL")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; a trigger's own semicolons do not end it."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -12,7 +12,15 @@ import pytest
 from fastapi import FastAPI
 
 from config import Settings
-from logs import HANDLER_NAME, RequestLogMiddleware, SecretMask, configure_logging, loggable_path, request_id
+from logs import (
+    HANDLER_NAME,
+    LogLimit,
+    RequestLogMiddleware,
+    SecretMask,
+    configure_logging,
+    loggable_path,
+    request_id,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -274,3 +282,13 @@ async def test_a_request_that_ends_without_an_answer_is_logged_as_499(log: Log) 
 )
 def test_a_logged_path_is_short_and_shows_no_signature(path: str, logged: str) -> None:
     assert loggable_path(path) == logged
+
+
+# Faults that recur
+
+
+def test_a_line_about_a_subject_is_let_through_once_in_each_interval() -> None:
+    seconds = iter([0.0, 1.0, 2.0, 60.0, 61.0])
+    limit = LogLimit(60, clock=lambda: next(seconds))
+    subjects = ["full", "full", "locked", "full", "full"]
+    assert [limit.allows(subject) for subject in subjects] == [True, False, True, True, False]

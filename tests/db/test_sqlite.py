@@ -51,6 +51,10 @@ def insert(text: str) -> Callable[[Connection], Awaitable[str]]:
     return statements
 
 
+def deny_transactions(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+
 async def fails(connection: Connection) -> None:
     raise ArithmeticError("a fault in the statements")
 
@@ -113,6 +117,19 @@ async def test_a_migration_that_fails_leaves_the_file_at_its_version(path: Path)
         await SqliteFile(str(path), (FIRST, half)).__aenter__()
     async with SqliteFile(str(path), (FIRST,)) as again:
         assert await texts(again) == ["kept"]
+
+
+async def test_a_trigger_is_one_statement_of_a_migration(path: Path) -> None:
+    trigger = """
+        CREATE TRIGGER louder AFTER INSERT ON notes BEGIN
+            UPDATE notes SET text = text || ';' WHERE number = new.number;
+            UPDATE notes SET text = upper(text) WHERE number = new.number;
+        END;
+        CREATE TABLE after_it (number INTEGER) STRICT;
+    """
+    async with SqliteFile(str(path), (FIRST, trigger)) as file:
+        await file.write(insert("one"))
+        assert await texts(file) == ["ONE;"]
 
 
 async def test_a_newer_file_is_refused_in_one_line_and_left_as_it_is(path: Path) -> None:
@@ -245,17 +262,91 @@ async def test_a_lock_that_is_given_back_in_time_only_delays_a_write(file: Sqlit
     assert await write == "one"
 
 
-async def test_a_full_disk_stops_a_write_whole_and_the_writer_goes_on_when_there_is_room(
+async def test_a_full_disk_stops_a_write_whole_and_the_ones_that_still_fit_are_written(
     file: SqliteFile,
 ) -> None:
     await file.write(insert("one"))
     ((pages,),) = await file.writer.execute_fetchall("PRAGMA page_count")
     await file.writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(DatabaseUnavailable, match="its disk is full"):
-        await asyncio.gather(file.write(insert("small")), file.write(insert("big" * 10_000)))
+    small, big = await asyncio.gather(
+        file.write(insert("small")), file.write(insert("big" * 10_000)), return_exceptions=True
+    )
+    assert small == "small"
+    assert isinstance(big, DatabaseUnavailable)
+    assert big.message == ("The database cannot be used now: its disk is full. Try again in a few seconds.")
     await file.writer.execute_fetchall("PRAGMA max_page_count = 1000000")
     await file.write(insert("two"))
+    assert await texts(file) == ["one", "small", "two"]
+
+
+async def test_after_a_rollback_that_fails_the_next_write_is_written(file: SqliteFile) -> None:
+    async def forbids_its_rollback(connection: Connection) -> None:
+        await insert("half")(connection)
+        await connection.set_authorizer(deny_transactions)
+        raise ArithmeticError("a fault in the statements")
+
+    with pytest.raises(ArithmeticError):
+        await file.write(forbids_its_rollback)
+    await file.write(insert("one"))
+    assert await texts(file) == ["one"]
+    assert [tuple(row) for row in await file.writer.execute_fetchall("PRAGMA synchronous")] == [(2,)]
+
+
+async def test_a_write_that_breaks_the_connection_takes_no_other_with_it(file: SqliteFile) -> None:
+    async def closes_the_connection(connection: Connection) -> None:
+        await connection.close()
+        await insert("too late")(connection)
+
+    writes = [insert("one"), closes_the_connection, insert("two")]
+    ended = await asyncio.gather(*map(file.write, writes), return_exceptions=True)
+    assert [type(each) for each in ended] == [str, ValueError, str]
     assert await texts(file) == ["one", "two"]
+
+
+async def test_a_write_that_ends_the_transaction_itself_leaves_none_open(file: SqliteFile) -> None:
+    async def commits(connection: Connection) -> None:
+        await connection.execute("COMMIT")
+
+    with pytest.raises(DatabaseUnavailable):
+        await file.write(commits)
+    await file.write(insert("one"))
+    assert await texts(file) == ["one"]
+
+
+async def test_a_connection_that_cannot_be_opened_again_holds_up_nobody_and_is_tried_again(
+    file: SqliteFile, path: Path
+) -> None:
+    async def loses_file_and_connection(connection: Connection) -> None:
+        path.rename(path.with_suffix(".away"))
+        await connection.close()
+        await insert("too late")(connection)
+
+    with pytest.raises(ValueError, match="Connection closed"):
+        await file.write(loses_file_and_connection)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await file.write(insert("lost"))
+    assert not path.exists()  # not made anew, empty
+    path.with_suffix(".away").rename(path)
+    await file.write(insert("one"))
+    assert await texts(file) == ["one"]
+
+
+async def test_a_failure_reaches_each_caller_as_an_error_of_its_own_but_not_one_who_has_gone(
+    file: SqliteFile, path: Path
+) -> None:
+    await file.writer.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    leaver, *others = [asyncio.create_task(file.write(insert(str(number)))) for number in range(3)]
+    await asyncio.sleep(0)
+    leaver.cancel()
+    first, second = await asyncio.gather(*others, return_exceptions=True)
+    assert isinstance(first, DatabaseUnavailable)
+    assert isinstance(second, DatabaseUnavailable)
+    assert first is not second
+    other.close()
+    await file.write(insert("one"))
 
 
 async def test_what_waits_when_the_file_is_closed_is_written_first(path: Path) -> None:
@@ -264,6 +355,26 @@ async def test_what_waits_when_the_file_is_closed_is_written_first(path: Path) -
         await asyncio.sleep(0)
     assert await asyncio.gather(*writes) == [str(number) for number in range(10)]
     assert query(path, "SELECT count(*) FROM notes") == [(10,)]
+
+
+async def test_a_closed_file_refuses_at_once(path: Path) -> None:
+    async with SqliteFile(str(path), (FIRST,)) as file:
+        pass
+    for call in (file.write(insert("late")), file.read("SELECT 1"), file.scan("SELECT 1")):
+        with pytest.raises(DatabaseUnavailable, match="the service is stopping"):
+            await call
+
+
+async def test_counts_do_not_wait_behind_a_list(file: SqliteFile) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
+    listing = asyncio.create_task(file.scan(endless))
+    await asyncio.sleep(0)
+    assert [tuple(row) for row in await file.count("SELECT count(*) FROM notes")] == [(0,)]
+    assert [tuple(row) for row in await file.read("SELECT :x", {"x": 1})] == [(1,)]
+    assert not listing.done()
+    await file.lister.interrupt()
+    with pytest.raises(DatabaseUnavailable):
+        await listing
 
 
 async def test_who_waits_for_a_commit_is_woken_by_it_and_else_by_the_time(file: SqliteFile) -> None:
