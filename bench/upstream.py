@@ -10,9 +10,10 @@ from fastapi import APIRouter, Body, FastAPI, Request
 from pydantic import BaseModel
 
 from simulator import board, runninghub
-from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE, WebApp
+from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from simulator.context import Simulator, simulator_of
-from simulator.state import State, Task
+from simulator.payments import Payment
+from simulator.state import Run, State, Task
 from simulator.switches import Switches
 from simulator.uploads import UploadStore
 from simulator.webhooks import Webhooks
@@ -50,15 +51,15 @@ class AgedState(State):
         super().__init__(Switches(slots=0, queue_time=0), frozenset(), 0, time.monotonic)
         self.asked_at: dict[str, list[float]] = defaultdict(list)
 
-    def start(self, app: WebApp, api_key: str, body: bytes, base_url: str, webhook_url: str | None) -> Task:
-        task = super().start(app, api_key, body, base_url, webhook_url)
-        if usual := RUN_TIMES.get(app.id):
+    def start(self, run: Run, payment: Payment, run_time: float) -> Task:
+        task = super().start(run, payment, run_time)
+        if usual := RUN_TIMES.get(run.app.id):
             task.ends = task.started + usual * random.uniform(1 - SPREAD, 1 + SPREAD)
         return task
 
     def add_old(self, old: OldTask, api_key: str) -> str:
         app = replace(APPS[TEXT_TO_IMAGE], id=old.webapp_id)
-        task = self.start(app, api_key, b"{}", "", None)
+        task = self.start(Run(app, api_key, b"{}", base_url=""), Payment(), old.run_s)
         task.started_at -= old.age_s
         task.started = task.runs_from = task.started - old.age_s
         task.ends = task.started + old.run_s

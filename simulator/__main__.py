@@ -14,6 +14,7 @@ from simulator.faults import DroppableProtocol
 from simulator.switches import Switches
 
 NGINX_KEEP_ALIVE_S = 75
+JSON_SWITCHES = {"accounts", "faults"}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -72,7 +73,7 @@ def _parser() -> OneLineParser:
     parser.add_argument("--seed", type=int, default=0, help="for run times, failures and faults (default: 0)")
     board = parser.add_argument_group("switches")
     for name, field in Switches.model_fields.items():
-        default = "none" if name == "faults" else field.default
+        default = "none" if name in JSON_SWITCHES else field.default
         board.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=_metavar(name, field.annotation),
@@ -84,7 +85,9 @@ def _parser() -> OneLineParser:
 def _metavar(name: str, annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
-    return {"faults": "JSON"}.get(name, "yes|no" if annotation is bool else "N")
+    if name in JSON_SWITCHES:
+        return "JSON"
+    return "yes|no" if annotation is bool else "N"
 
 
 def _port(text: str) -> int:
@@ -101,16 +104,17 @@ def _url(text: str) -> str:
 
 def _switches(parser: OneLineParser, options: dict[str, Any]) -> Switches:
     given = {name: options[name] for name in Switches.model_fields if options[name] is not None}
+    for name in JSON_SWITCHES & given.keys():
+        try:
+            given[name] = json.loads(given[name])
+        except ValueError as exc:
+            parser.error(f"argument --{name}: no JSON: {exc}")
     try:
-        if "faults" in given:
-            given["faults"] = json.loads(given["faults"])
         return Switches.model_validate(given)
     except ValidationError as exc:
         error = exc.errors()[0]
         where = ".".join(str(part) for part in error["loc"]).replace("_", "-")
         parser.error(f"argument --{where}: {error['msg']}")
-    except ValueError as exc:
-        parser.error(f"argument --faults: no JSON: {exc}")
 
 
 def _listen(parser: OneLineParser, host: str, port: int) -> socket.socket:

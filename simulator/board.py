@@ -7,7 +7,9 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from simulator import results
 from simulator.apps import APPS
 from simulator.context import simulator_of
-from simulator.switches import Endpoint, Switches, SwitchesPatch
+from simulator.endpoints import Endpoint
+from simulator.payments import coins_left
+from simulator.switches import Switches, SwitchesPatch, patched
 
 router = APIRouter()
 _SECRET_MEMBERS = ("apiKey", "apikey")
@@ -21,11 +23,9 @@ async def get_switches(request: Request) -> Switches:
 
 @router.patch("/simulator/switches", tags=["switch board"])
 async def set_switches(request: Request, patch: SwitchesPatch) -> Switches:
-    """Set the members that are sent; `faults` is replaced as a whole."""
+    """Set the members that are sent; `faults` is replaced as a whole, `accounts` member by member."""
     state = simulator_of(request).state
-    state.switches = state.switches.model_copy(
-        update={name: getattr(patch, name) for name in patch.model_fields_set}
-    )
+    state.switches = patched(state.switches, patch)
     return state.switches
 
 
@@ -42,6 +42,22 @@ async def reset(request: Request) -> dict[str, Any]:
 async def get_counters(request: Request) -> dict[str, Any]:
     """How often each route was asked, and what came of the runs."""
     return simulator_of(request).state.counters()
+
+
+@router.get("/simulator/accounts", tags=["switch board"])
+async def get_accounts(request: Request) -> dict[str, dict[str, Any]]:
+    """Every key of the switch `accounts`: its slots, its tasks and its balance now."""
+    state = simulator_of(request).state
+    return {
+        key: {
+            "slots": state.switches.slots_of(key),
+            "active": state.active(key),
+            "max_active": state.max_active_of[key],
+            "coins": coins_left(account),
+            "money": None if account.money is None else str(account.money),
+        }
+        for key, account in state.switches.accounts.items()
+    }
 
 
 @router.get("/simulator/tasks", tags=["switch board"])

@@ -1,47 +1,27 @@
-"""What goes wrong on the way: the layer around the app that counts calls, waits, and spoils answers."""
+"""The app's outermost layer: counts calls, delays them, and makes them go wrong as the switches say."""
 
 import asyncio
-import json
 import socket
 import struct
-from http import HTTPStatus
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from simulator import fault_responses
+from simulator.credentials import key_of, members_of
+from simulator.endpoints import Endpoint, endpoint_of, scopes_of
 from simulator.state import State
-from simulator.switches import Endpoint, Fault
+from simulator.switches import Fault, Faults
 
-ANY: Endpoint = "*"
-ENDPOINTS: dict[str, Endpoint] = {
-    "/api/webapp/apiCallDemo": "apiCallDemo",
-    "/task/openapi/upload": "upload",
-    "/task/openapi/ai-app/run": "run",
-    "/task/openapi/outputs": "outputs",
-    "/task/openapi/status": "status",
-    "/task/openapi/cancel": "cancel",
-    "/uc/openapi/accountStatus": "accountStatus",
-}
 DROP = "simulator.drop"
-_HANDLED_BY_DEFAULT = {"hang", "lost_reply", "slow_bytes"}
-_HTML = b"text/html; charset=utf-8"
-_JSON = b"application/json;charset=UTF-8"
-_MEGABYTE = 1024 * 1024
-_WRONG_TYPES: dict[Endpoint, Any] = {
-    "apiCallDemo": {"webappName": 7, "nodeInfoList": {"nodeId": 4}, "covers": "none", "tags": None},
-    "upload": ["api/file.png"],
-    "run": ["1994070439827980290"],
-    "outputs": {"fileUrl": 5},
-    "status": {"status": "RUNNING"},
-    "cancel": "cancelled",
-    "accountStatus": [99999],
-}
+_HANDLED_BY_DEFAULT = {"hang", "lost_reply", "slow_bytes", "truncated"}
 
 
 class DroppableProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, and a way for the app to end a connection without a reply: ASGI has none."""
+    """uvicorn's protocol, and a way for the app to end a connection without a response: ASGI has none."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -52,12 +32,12 @@ class DroppableProtocol(HttpToolsProtocol):
             self.transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-        self.cycle.disconnected = True  # so that uvicorn misses no answer
+        self.cycle.disconnected = True  # so that uvicorn expects no response
         self.transport.close()
 
 
 class FaultLayer:
-    """The app's outermost layer: every reply passes here and gets its `X-RunningHub-Simulator` header."""
+    """Every response passes here and gets its `X-RunningHub-Simulator` header."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self.app = app
@@ -68,46 +48,56 @@ class FaultLayer:
             await self.app(scope, receive, send)
             return
         try:
-            await self._answer(scope, receive, _with_header(send))
+            await self._respond(scope, receive, _with_header(send))
         except ClientDisconnect:
             pass
         except asyncio.CancelledError:
             if DROP not in scope.get("extensions", {}):  # in process it is the caller who gave up
                 raise
-            _drop(scope, reset=False)  # the stand-in is told to stop while a request hangs
+            _drop(scope, reset=False)  # the simulator is stopped while a request hangs
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = ENDPOINTS.get(scope["path"])
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = endpoint_of(scope["path"])
         if endpoint is None:
             await self.app(scope, receive, send)
             return
         self.state.calls[endpoint] += 1
-        fault = self._next_fault(endpoint)
+        members: dict[str, Any] = {}
+        if _depends_on_members(self.state):
+            members, receive = await _read_members(scope, receive)
+        fault = self._next_fault(endpoint, members, scope)
         if self.state.switches.latency:
             await asyncio.sleep(self.state.switches.latency)
         if fault is None:
             await self.app(scope, receive, send)
         else:
-            await self._spoil(fault, endpoint, scope, receive, send)
+            await self._apply(fault, endpoint, scope, receive, send)
 
-    def _next_fault(self, endpoint: Endpoint) -> Fault | None:
-        """The fault that strikes now, its `times` counted down; None when all is well."""
-        board = self.state.switches.faults
-        for name in (endpoint, ANY):
-            faults = board.get(name, [])
-            for fault in faults if isinstance(faults, list) else [faults]:
-                if fault.times == 0 or self.state.random.random() >= fault.probability:
-                    continue
-                if fault.times is not None:
-                    fault.times -= 1
-                return fault
+    def _next_fault(self, endpoint: Endpoint, members: dict[str, Any], scope: Scope) -> Fault | None:
+        """The fault that happens now, its `times` counted down; None when all is well."""
+        switches = self.state.switches
+        own: Faults = {}
+        if switches.accounts:
+            own = switches.account(key_of(members, Request(scope).headers)).faults
+        instance_type = members.get("instanceType") or "default"
+        for fault in [*_faults_of(own, endpoint), *_faults_of(switches.faults, endpoint)]:
+            if fault.instance_types is not None and instance_type not in fault.instance_types:
+                continue
+            if fault.times == 0 or self.state.random.random() >= fault.probability:
+                continue
+            if fault.times is not None:
+                fault.times -= 1
+            return fault
         return None
 
-    async def _spoil(
+    async def _apply(
         self, fault: Fault, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
     ) -> None:
         handled = fault.kind in _HANDLED_BY_DEFAULT if fault.handled is None else fault.handled
-        reply = await _collect(self.app, scope, receive) if handled else []
+        if fault.kind == "truncated":
+            await self._truncate(fault, handled, scope, receive, send)
+            return
+        response = await _collect(self.app, scope, receive) if handled else []
         match fault.kind:
             case "close_before" | "lost_reply":
                 if not handled and not fault.reset:  # closing over unread bytes would be a reset
@@ -116,13 +106,55 @@ class FaultLayer:
             case "hang":
                 if await _gone_within(fault.seconds, receive, body_read=handled):
                     return
-                await _send_all(reply or await _collect(self.app, scope, receive), send)
+                for message in response or await _collect(self.app, scope, receive):
+                    await send(message)
             case "slow_bytes":
-                await _send_slowly(reply, 1 if fault.seconds is None else fault.seconds, send)
+                pause = 1 if fault.seconds is None else fault.seconds
+                await fault_responses.send_slowly(response, pause, send)
             case "huge":
-                await _send_huge(fault.megabytes, send)
+                await fault_responses.send_huge(fault.megabytes, send)
             case _:
-                await _send_whole(*_spoiled(fault, endpoint), send)
+                await fault_responses.send_complete(fault, endpoint, send)
+
+    async def _truncate(
+        self, fault: Fault, handled: bool, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if handled:
+            await self.app(scope, receive, _cut_after(fault.bytes, send))
+        else:
+            await Request(scope, receive).body()
+            await fault_responses.send_half(send)
+        _drop(scope, fault.reset)
+
+
+def _faults_of(faults: Faults, endpoint: Endpoint) -> Iterator[Fault]:
+    for name in scopes_of(endpoint):
+        found = faults.get(name, [])
+        yield from found if isinstance(found, list) else [found]
+
+
+def _depends_on_members(state: State) -> bool:
+    """Whether a fault depends on a request's key or instance type, so that its body must be read first."""
+    accounts = state.switches.accounts.values()
+    boards = [state.switches.faults, *(account.faults for account in accounts)]
+    faults = [fault for board in boards for found in board.values() for fault in _as_list(found)]
+    return any(account.faults for account in accounts) or any(fault.instance_types for fault in faults)
+
+
+def _as_list(found: Fault | list[Fault]) -> list[Fault]:
+    return found if isinstance(found, list) else [found]
+
+
+async def _read_members(scope: Scope, receive: Receive) -> tuple[dict[str, Any], Receive]:
+    """A request's members, and a `receive` that gives the app the body once more."""
+    request = Request(scope, receive)
+    body = await request.body()
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return members_of(request, body), receive_again
 
 
 def _with_header(send: Send) -> Send:
@@ -134,27 +166,45 @@ def _with_header(send: Send) -> Send:
     return send_with_header
 
 
+def _cut_after(limit: int | None, send: Send) -> Send:
+    """A `send` that passes on the first bytes of a body, by default half of it, and no end."""
+    left = 0
+
+    async def send_a_part(message: Message) -> None:
+        nonlocal left
+        if message["type"] == "http.response.start":
+            length = int(dict(message["headers"]).get(b"content-length", b"0"))
+            left = length // 2 if limit is None else limit
+            await send(message)
+        elif left > 0:
+            part = message.get("body", b"")[:left]
+            left -= len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+    return send_a_part
+
+
 async def _collect(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
-    reply: list[Message] = []
+    response: list[Message] = []
 
     async def keep(message: Message) -> None:
-        reply.append(message)
+        response.append(message)
 
     await app(scope, receive, keep)
-    return reply
+    return response
 
 
 def _drop(scope: Scope, reset: bool) -> None:
-    """End the connection without a reply. In process there is none: the caller meets the exception itself."""
+    """End the connection without a response. In process there is none: the caller gets the exception."""
     extension = scope.get("extensions", {}).get(DROP)
     if extension is None:
-        raise ConnectionResetError("the simulator closed the connection without a reply")
+        raise ConnectionResetError("the simulator closed the connection without a response")
     extension["close"](reset)
 
 
 async def _gone_within(seconds: float | None, receive: Receive, body_read: bool) -> bool:
-    """Wait, for ever with None; True when the client went away meanwhile."""
-    if seconds is not None and not body_read:  # the body is still wanted, so it cannot be watched for the end
+    """Wait, for ever with None; True when the client disconnected meanwhile."""
+    if seconds is not None and not body_read:  # the body is still needed, so its end cannot be awaited
         await asyncio.sleep(seconds)
         return False
     try:
@@ -164,69 +214,3 @@ async def _gone_within(seconds: float | None, receive: Receive, body_read: bool)
     except TimeoutError:
         return False
     return True
-
-
-async def _send_all(reply: list[Message], send: Send) -> None:
-    for message in reply:
-        await send(message)
-
-
-async def _send_slowly(reply: list[Message], pause: float, send: Send) -> None:
-    start, *rest = reply or [_start(200, _JSON), {"type": "http.response.body", "body": b" " * 60}]
-    await send(start)
-    for byte in b"".join(message.get("body", b"") for message in rest):
-        await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
-        await asyncio.sleep(pause)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _send_huge(megabytes: int, send: Send) -> None:
-    await send(_start(200, _JSON))
-    await send(
-        {"type": "http.response.body", "body": b'{"code":0,"msg":"success","data":"', "more_body": True}
-    )
-    for _ in range(megabytes):
-        await send({"type": "http.response.body", "body": b"x" * _MEGABYTE, "more_body": True})
-    await send({"type": "http.response.body", "body": b'"}'})
-
-
-async def _send_whole(status: int, media_type: bytes, body: bytes, send: Send) -> None:
-    await send(_start(status, media_type, len(body)))
-    await send({"type": "http.response.body", "body": body})
-
-
-def _start(status: int, media_type: bytes, length: int | None = None) -> Message:
-    headers = [(b"content-type", media_type)]
-    if length is not None:
-        headers.append((b"content-length", str(length).encode()))
-    return {"type": "http.response.start", "status": status, "headers": headers}
-
-
-def _spoiled(fault: Fault, endpoint: Endpoint) -> tuple[int, bytes, bytes]:
-    """Status, media type and body of a reply that is whole but wrong."""
-    match fault.kind:
-        case "http_500_html" | "http_502_html" | "http_504_html":
-            status = int(fault.kind[5:8])
-            return status, _HTML, _page(f"{status} {HTTPStatus(status).phrase}")
-        case "http_429":
-            return 429, _HTML, _page("429 Too Many Requests")
-        case "http_401":
-            return 401, _JSON, _envelope(-1, "ApiKey verification failed")
-        case "invalid_json":
-            return 200, _JSON, b'{"code":0,"msg":"success","data":{'
-        case "html_200":
-            return 200, _HTML, _page("RunningHub")
-        case "wrong_types":
-            return 200, _JSON, _envelope(0, "success", _WRONG_TYPES[endpoint])
-        case "code":
-            return 200, _JSON, _envelope(fault.code, fault.msg, fault.data)
-        case _:
-            return 200, _JSON, b""
-
-
-def _page(title: str) -> bytes:
-    return f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr>nginx</body></html>".encode()
-
-
-def _envelope(code: int, msg: str, data: Any = None) -> bytes:
-    return json.dumps({"code": code, "msg": msg, "errorMessages": None, "data": data}).encode()

@@ -1,28 +1,23 @@
-"""RunningHub's envelopes: what each situation is answered with, in its own codes and words."""
+"""RunningHub's v1 envelopes: the response to each situation, in its own codes and texts."""
 
 import json
 from typing import Any
 
 from starlette.responses import Response
 
+from simulator import codes
 from simulator.apps import WebApp
-from simulator.state import COINS_PER_SECOND, Task
-from simulator.switches import Switches
+from simulator.payments import coins_left
+from simulator.refusals import Refusal, refusal
+from simulator.state import Task
+from simulator.switches import Account, Switches
 
 COMFY_AUTH = "SIMULATED-COMFY-AUTH-TOKEN"
 """The secret inside every `netWssUrl`; a client must not pass it on."""
-_NOT_FOUND = {"807": (807, "APIKEY_TASK_NOT_FOUND"), "423": (423, "TASK_NOT_FOUNED")}
-_SLOTS_TAKEN = {
-    "421": (421, "TASK_QUEUE_MAXED"),
-    "415": (415, "TASK_INSTANCE_MAXED"),
-    "1520": (1520, "TASK_CONCURRENCY_LIMIT_REACHED"),
-    "1003": (1003, "RATE_LIMIT"),
-    "814": (814, "PERSONAL_QUEUE_COUNT_LIMIT"),
-}
 
 
 def envelope(code: int, msg: str, data: Any = None) -> Response:
-    """A business answer: always HTTP 200."""
+    """A business response: always HTTP 200."""
     return _json({"code": code, "msg": msg, "errorMessages": None, "data": data})
 
 
@@ -31,56 +26,20 @@ def success(data: Any) -> Response:
     return envelope(0, "success", data)
 
 
-def params_invalid(msg: str = "PARAMS_INVALID") -> Response:
-    """Code 301: a member is missing or badly typed."""
-    return envelope(301, msg)
-
-
-def key_not_found() -> Response:
-    """Code 806: the key is unknown on this host."""
-    return envelope(806, "APIKEY_USER_NOT_FOUND")
-
-
-def webapp_not_found() -> Response:
-    """Code 1: the app is unknown, or its id was rounded."""
-    return envelope(1, "webapp not exists")
-
-
-def task_not_found(switches: Switches) -> Response:
-    """807 or 423."""
-    return envelope(*_NOT_FOUND[switches.unknown_task_dialect])
-
-
-def slots_taken(switches: Switches) -> Response:
-    """The run was refused and nothing was started."""
-    if switches.slots_dialect == "http_429":
-        return Response("Too Many Requests", 429, media_type="text/plain")
-    return envelope(*_SLOTS_TAKEN[switches.slots_dialect])
-
-
-def node_mismatch(switches: Switches, node_id: str, field_name: str, reason: str) -> Response:
-    """803: the app has no such node or field."""
-    if switches.node_mismatch_dialect == "old":
-        return envelope(803, "APIKEY_INVALID_NODE_INFO")
-    return envelope(803, f"NODE_INFO_MISMATCH(nodeId={node_id}, fieldName={field_name}, reason={reason})")
-
-
-def validation_failed(switches: Switches, errors: dict[str, Any], errors_text: str) -> Response:
-    """433: a value does not fit its field."""
-    if switches.validation_dialect == "msg":
-        return envelope(433, f"VALIDATE_PROMPT_FAILED: {errors_text}")
-    if switches.validation_dialect == "promptTips":
-        return envelope(433, "VALIDATE_PROMPT_FAILED", {"promptTips": _prompt_tips([], errors)})
-    return envelope(433, "VALIDATE_PROMPT_FAILED", {"node_errors": errors})
+def refused(refusal: Refusal) -> Response:
+    """A call that was refused."""
+    if refusal.http_status != 200:
+        return Response(refusal.msg, refusal.http_status, media_type="text/plain")
+    return envelope(refusal.code, refusal.msg, refusal.data)
 
 
 def uploaded(file_name: str, file_type: str) -> Response:
-    """An upload's answer, which has no `errorMessages`."""
+    """The response to an upload, which has no `errorMessages`."""
     return _json({"code": 0, "msg": "success", "data": {"fileName": file_name, "fileType": file_type}})
 
 
 def run_accepted(task: Task, status: str, switches: Switches) -> Response:
-    """The answer to a run that was started."""
+    """The response to a run that was started."""
     outputs = [node_id for node_id, _ in task.app.outputs]
     errors = _refused_output(task.app) if switches.prompt_tips_errors else {}
     return success(
@@ -95,7 +54,7 @@ def run_accepted(task: Task, status: str, switches: Switches) -> Response:
 
 
 def outputs(task: Task, status: str, switches: Switches) -> Response:
-    """The answer to the question that clients poll with."""
+    """The response that clients poll for."""
     if status == "SUCCESS":
         return success([] if switches.outputs_dialect == "zero_empty" else results(task))
     if status in {"FAILED", "CANCEL"}:
@@ -109,18 +68,40 @@ def outputs(task: Task, status: str, switches: Switches) -> Response:
     return envelope(804, "APIKEY_TASK_IS_RUNNING", data)
 
 
+def account_status(account: Account, active: int) -> Response:
+    """What an account has left; all numbers are strings."""
+    return success(
+        {
+            "remainCoins": coins_left(account),
+            "currentTaskCounts": str(active),
+            "remainMoney": None if account.money is None else str(account.money),
+            "currency": None if account.money is None else account.currency,
+            "apiType": account.api_type,
+        }
+    )
+
+
+def validation_failed(switches: Switches, errors: dict[str, Any], errors_text: str) -> Refusal:
+    """433: a value does not fit its field."""
+    if switches.validation_dialect == "msg":
+        return refusal(433, f"{codes.message(433)}: {errors_text}")
+    if switches.validation_dialect == "promptTips":
+        return refusal(433, data={"promptTips": _prompt_tips([], errors)})
+    return refusal(433, data={"node_errors": errors})
+
+
 def results(task: Task) -> list[dict[str, Any]]:
-    """The files of a finished task; the cost is the task's and stands at each."""
-    coins = max(1, round(task.seconds * COINS_PER_SECOND))
+    """The files of a finished task; the cost is the task's and is repeated at each."""
+    coins, money = task.payment.coins, task.payment.money
     return [
         {
-            "fileUrl": f"{task.base_url}/files/{task.id}_{number:05}.{extension}",
+            "fileUrl": f"{task.run.base_url}/files/{task.id}_{number:05}.{extension}",
             "fileType": extension,
             "taskCostTime": str(task.seconds),
             "nodeId": node_id,
             "thirdPartyConsumeMoney": None,
-            "consumeMoney": None,
-            "consumeCoins": str(coins),
+            "consumeMoney": f"{money:.3f}" if money else None,
+            "consumeCoins": None if money else str(coins),
         }
         for number, (node_id, extension) in enumerate(task.app.outputs, start=1)
     ]
@@ -154,7 +135,7 @@ def task_end(task: Task, status: str) -> dict[str, Any]:
 
 
 def net_wss_url(task: Task) -> str:
-    """The address of a task's live stream, which this stand-in does not serve."""
+    """The address of a task's live stream, which this simulator does not serve."""
     return (
         f"wss://www.runninghub.cn:443/ws/c_instance?c_host=10.2.24.99&c_port=84&clientId={task.client_id}"
         f"&workflowId={task.app.id}&Rh-Comfy-Auth={COMFY_AUTH}&target=http://ln.runninghub.cn:11075"

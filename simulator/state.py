@@ -1,4 +1,4 @@
-"""Tasks, slots and counters. A status follows from the clock, so that a waiting task costs nothing."""
+"""Tasks, slots and counters. A status is derived from the clock, so that a waiting task needs no timer."""
 
 import heapq
 import json
@@ -10,11 +10,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.apps import WebApp
+from simulator.payments import Payment, charge, refund
 from simulator.switches import Switches
 
 MAX_TASKS = 100_000
 """Past it the oldest task is forgotten, so that a long benchmark does not fill the memory."""
-COINS_PER_SECOND = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A request to start an app, checked and ready to be accepted."""
+
+    app: WebApp
+    api_key: str
+    body: bytes
+    """The request's body as it came, so that a task stays small."""
+    base_url: str
+    webhook_url: str | None = None
+    instance_type: str = "default"
 
 
 @dataclass(slots=True)
@@ -22,12 +35,7 @@ class Task:
     """One accepted run. Times are the monotonic clock's; `started_at` is the wall clock's."""
 
     id: str
-    app: WebApp
-    api_key: str
-    body: bytes
-    """The run's body as it came, so that a task stays small."""
-    base_url: str
-    webhook_url: str | None
+    run: Run
     client_id: str
     started_at: float
     started: float
@@ -35,14 +43,20 @@ class Task:
     ends: float
     fails: bool
     fail_reason: str
+    payment: Payment
     cancelled: bool = False
     holds_slot: bool = True
-    questions: int = 0
+    polls: int = 0
+
+    @property
+    def app(self) -> WebApp:
+        """The app that runs."""
+        return self.run.app
 
     @property
     def request(self) -> dict[str, Any]:
         """The run's body as an object."""
-        request: dict[str, Any] = json.loads(self.body)
+        request: dict[str, Any] = json.loads(self.run.body or b"{}")
         return request
 
     @property
@@ -63,14 +77,14 @@ class Task:
 
 @dataclass(slots=True)
 class Seen:
-    """The last request of an endpoint, for tests that ask what was sent."""
+    """The last request of an endpoint, for tests that check what was sent."""
 
     members: dict[str, Any]
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
 class State:
-    """What one stand-in remembers; `clock` counts seconds."""
+    """What one simulator remembers; `clock` counts seconds."""
 
     def __init__(
         self,
@@ -83,7 +97,7 @@ class State:
         self.clock = clock
         self._initial = switches
         self._seed = seed
-        # Ids grow over restarts too, so that a client's database never meets one twice.
+        # Ids grow over restarts too, so that a client's database never contains one twice.
         self._next_id = 1_990_000_000_000_000_000 + time.time_ns() // 1000
         self.reset()
 
@@ -95,6 +109,7 @@ class State:
         self.calls: Counter[str] = Counter()
         self.last_requests: dict[str, Seen] = {}
         self.runs_accepted = self.runs_refused = self.max_active = self.webhooks_sent = 0
+        self.max_active_of: Counter[str] = Counter()
         self._active: Counter[str] = Counter()
         self._endings: list[tuple[float, str]] = []
 
@@ -107,35 +122,47 @@ class State:
                 self._release_slot(task)
         return self._active.total() if api_key is None else self._active[api_key]
 
-    def start(self, app: WebApp, api_key: str, body: bytes, base_url: str, webhook_url: str | None) -> Task:
-        """Accept a run and return its task."""
+    def is_full(self, api_key: str) -> bool:
+        """Whether a key has as many tasks as it may have."""
+        return 0 < self.switches.slots_of(api_key) <= self.active(api_key)
+
+    def next_run_time(self) -> float:
+        """How long the next task runs."""
+        shortest, longest = self.switches.run_time, self.switches.run_time_max
+        return shortest if longest is None else self.random.uniform(shortest, max(shortest, longest))
+
+    def start(self, run: Run, payment: Payment, run_time: float) -> Task:
+        """Accept a run, charge its account, and return its task."""
         switches, now = self.switches, self.clock()
-        early = bool(webhook_url) and switches.webhook == "early"
+        early = bool(run.webhook_url) and switches.webhook == "early"
         runs_from = now if early else now + switches.queue_time
         self._next_id += 1
         task = Task(
             id=str(self._next_id),
-            app=app,
-            api_key=api_key,
-            body=body,
-            base_url=base_url,
-            webhook_url=webhook_url,
+            run=run,
             client_id=f"{self.random.getrandbits(128):032x}",
             started_at=time.time(),
             started=now,
             runs_from=runs_from,
-            ends=now if early else runs_from + self._run_time(),
-            fails=self._next_fails() or app.failing_node is not None,
+            ends=now if early else runs_from + run_time,
+            fails=self._next_fails() or run.app.failing_node is not None,
             fail_reason=switches.fail_reason,
+            payment=payment,
         )
+        charge(switches.account(run.api_key), payment)
+        self._add(task)
+        return task
+
+    def _add(self, task: Task) -> None:
+        api_key = task.run.api_key
         self.tasks[task.id] = task
         self._active[api_key] += 1
         heapq.heappush(self._endings, (task.ends, task.id))
         self.runs_accepted += 1
         self.max_active = max(self.max_active, self.active())
+        self.max_active_of[api_key] = max(self.max_active_of[api_key], self.active(api_key))
         if len(self.tasks) > MAX_TASKS:
             self._release_slot(self.tasks.pop(next(iter(self.tasks))))
-        return task
 
     def find(self, task_id: str) -> Task | None:
         """The task, or None when it is not known or is to be forgotten."""
@@ -151,7 +178,7 @@ class State:
         return True
 
     def counters(self) -> dict[str, Any]:
-        """What was asked and what came of it."""
+        """How often each call was made and what came of the runs."""
         return {
             "calls": dict(self.calls),
             "runs_accepted": self.runs_accepted,
@@ -162,25 +189,22 @@ class State:
         }
 
     def describe(self, task: Task) -> dict[str, Any]:
-        """A task as the board shows it; times are Unix seconds."""
+        """A task as the control routes show it; times are Unix seconds."""
         now, request = self.clock(), task.request
         ended = task.ends <= now
         return {
             "taskId": task.id,
             "webappId": task.app.id,
+            "key_ends_with": task.run.api_key[-4:],
             "nodeInfoList": request.get("nodeInfoList"),
-            "webhookUrl": task.webhook_url,
+            "webhookUrl": task.run.webhook_url,
             "instanceType": request.get("instanceType"),
             "accessPasswordGiven": bool(request.get("accessPassword")),
             "status": task.status(now),
             "started_at": task.started_at,
             "finished_at": task.started_at + task.ends - task.started if ended else None,
-            "outputs_asked": task.questions,
+            "outputs_asked": task.polls,
         }
-
-    def _run_time(self) -> float:
-        shortest, longest = self.switches.run_time, self.switches.run_time_max
-        return shortest if longest is None else self.random.uniform(shortest, max(shortest, longest))
 
     def _next_fails(self) -> bool:
         if self.switches.fail_next:
@@ -189,6 +213,10 @@ class State:
         return self.random.random() < self.switches.fail_probability
 
     def _release_slot(self, task: Task) -> None:
-        if task.holds_slot:
-            task.holds_slot = False
-            self._active[task.api_key] -= 1
+        """The task has ended: its slot is free, and it is not charged for unless it succeeded."""
+        if not task.holds_slot:
+            return
+        task.holds_slot = False
+        self._active[task.run.api_key] -= 1
+        if task.cancelled or task.fails:
+            refund(self.switches.account(task.run.api_key), task.payment)

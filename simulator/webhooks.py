@@ -35,7 +35,7 @@ class Webhooks:
 
     def watch(self, task: Task) -> None:
         """Send the TASK_END when the task ends; called again after a cancel, it looks at the new end."""
-        if not task.webhook_url or self._state.switches.webhook == "off":
+        if not task.run.webhook_url or self._state.switches.webhook == "off":
             return
         if earlier := self._timers.get(task.id):
             earlier.cancel()
@@ -47,7 +47,7 @@ class Webhooks:
         """Deliver the TASK_END now, as often as the switches say."""
         body = task_end(task, task.status(self._state.clock()))
         for _ in range(1 + self._state.switches.webhook_repeats):
-            await self._deliver(task.webhook_url or "", body)
+            await self._deliver(task.run.webhook_url or "", body)
 
     async def _send_at_end(self, task: Task) -> None:
         await asyncio.sleep(max(0, task.ends - self._state.clock()) + self._state.switches.webhook_delay)

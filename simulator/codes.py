@@ -1,0 +1,63 @@
+"""RunningHub's codes and the `msg` that each of them comes with."""
+
+MESSAGES = {
+    0: "success",
+    -1: "ApiKey verification failed",
+    1: "webapp not exists",
+    301: "PARAMS_INVALID",
+    380: "WORKFLOW_NOT_EXISTS",
+    401: "ApiKey verification failed",
+    412: "TOKEN_INVALID",
+    414: "TASK_CREATE_FAILED_BY_NOT_ENOUGH_POWER_VALUE",
+    415: "TASK_INSTANCE_MAXED",
+    416: "TASK_CREATE_FAILED_BY_NOT_ENOUGH_WALLET",
+    421: "TASK_QUEUE_MAXED",
+    423: "TASK_NOT_FOUNED",  # RunningHub's own spelling
+    433: "VALIDATE_PROMPT_FAILED",
+    435: "TASK_USER_EXCLAPI_INSTANCE_NOT_FOUND",
+    436: "TASK_USER_EXCLAPI_REQUIRED",
+    500: "UNKNOWN_ERROR",
+    605: "INSUFFICIENT_BALANCE",
+    801: "APIKEY_UNSUPPORTED_FREE_USER",
+    802: "APIKEY_UNAUTHORIZED",
+    803: "APIKEY_INVALID_NODE_INFO",
+    804: "APIKEY_TASK_IS_RUNNING",
+    805: "APIKEY_TASK_STATUS_ERROR",
+    806: "APIKEY_USER_NOT_FOUND",
+    807: "APIKEY_TASK_NOT_FOUND",
+    808: "APIKEY_UPLOAD_FAILED",
+    809: "APIKEY_FILE_SIZE_EXCEEDED",
+    810: "WORKFLOW_NOT_SAVED_OR_NOT_RUNNING",
+    811: "CORPAPIKEY_INVALID",
+    812: "CORPAPIKEY_INSUFFICIENT_FUNDS",
+    813: "APIKEY_TASK_IS_QUEUED",
+    814: "PERSONAL_QUEUE_COUNT_LIMIT",
+    901: "WEBAPP_NOT_EXISTS",
+    1000: "UNKNOWN_ERROR",
+    1001: "INVALID_URL",
+    1002: "INVALID_API_KEY",
+    1003: "RATE_LIMIT",
+    1004: "TASK_NOT_FOUND",
+    1005: "INTERNAL_ERROR",
+    1006: "EXECUTION_TIMEOUT",
+    1007: "INVALID_PARAMETERS",
+    1008: "FILE_SIZE_EXCEEDED",
+    1009: "METHOD_NOT_ALLOWED",
+    1010: "SERVICE_UNAVAILABLE",
+    1011: "SYSTEM_BUSY",
+    1012: "UPSTREAM_ERROR",
+    1013: "FILE_PROCESSING_FAILED",
+    1014: "API_KEY_NOT_ALLOWED",
+    1015: "GENERATION_FAILED",
+    1101: "NODE_INFO_ERROR",
+    1501: "CONTENT_CHECK_FAILED",
+    1504: "MODEL_TIMEOUT",
+    1505: "REAL_PEOPLE_NOT_ALLOWED",
+    1520: "TASK_CONCURRENCY_LIMIT_REACHED",
+}
+"""Texts for 605 and from 1000 on are ours where RunningHub's table has only the meaning."""
+
+
+def message(code: int) -> str:
+    """The `msg` of a code; empty for one that is not in RunningHub's tables."""
+    return MESSAGES.get(code, "")

@@ -1,0 +1,89 @@
+"""Starting a task: the checks that RunningHub makes, in its order, and the charge."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from simulator import refusals, replies
+from simulator.apps import APPS, WebApp
+from simulator.context import Simulator
+from simulator.node_check import errors_as_text, node_errors, unknown_field
+from simulator.payments import payment_of, price
+from simulator.refusals import Refusal, params_invalid, refusal
+from simulator.state import Run, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to start a task, as it came."""
+
+    members: dict[str, Any]
+    body: bytes
+    api_key: str
+    base_url: str
+
+
+async def start_app(simulator: Simulator, webapp_id: Any, submission: Submission) -> Task | Refusal:
+    """Start an AI app, or say why it is not started."""
+    if webapp_id in (None, ""):
+        return _refused(simulator, params_invalid("webappId cannot be empty"))
+    if not str(webapp_id).isdecimal():
+        return _refused(simulator, params_invalid())
+    app = APPS.get(str(webapp_id))
+    if app is None:
+        return _refused(simulator, refusal(1))
+    return await _start(simulator, app, submission)
+
+
+async def _start(simulator: Simulator, app: WebApp, submission: Submission) -> Task | Refusal:
+    state, members = simulator.state, submission.members
+    found = _problem(simulator, app, members)
+    if found:
+        return _refused(simulator, found)
+    account, instance_type = state.switches.account(submission.api_key), _instance_type(members)
+    run_time = state.next_run_time()
+    payment = payment_of(account, price(state.switches, run_time, instance_type))
+    if payment is None:
+        dialect = account.balance_dialect or state.switches.balance_dialect
+        return _refused(simulator, refusals.insufficient_balance(dialect))
+    if state.is_full(submission.api_key):
+        return _refused(simulator, refusals.slots_taken(state.switches))
+    webhook_url = members.get("webhookUrl") or None
+    run = Run(app, submission.api_key, submission.body, submission.base_url, webhook_url, instance_type)
+    task = state.start(run, payment, run_time)
+    await _announce(simulator, task)
+    return task
+
+
+def _problem(simulator: Simulator, app: WebApp, members: dict[str, Any]) -> Refusal | None:
+    """What is wrong with the request itself."""
+    items = members.get("nodeInfoList") or []
+    if not isinstance(items, list) or not isinstance(members.get("webhookUrl"), str | None):
+        return params_invalid()
+    if app.access_password and members.get("accessPassword") != app.access_password:
+        return params_invalid("accessPassword is incorrect")
+    switches = simulator.state.switches
+    unknown = unknown_field(app, items)
+    if unknown:
+        return refusals.node_mismatch(switches, *unknown)
+    errors = node_errors(app, items)
+    return replies.validation_failed(switches, errors, errors_as_text(errors)) if errors else None
+
+
+def _instance_type(members: dict[str, Any]) -> str:
+    return str(members.get("instanceType") or "default")
+
+
+def _refused(simulator: Simulator, found: Refusal) -> Refusal:
+    simulator.state.runs_refused += 1
+    return found
+
+
+async def _announce(simulator: Simulator, task: Task) -> None:
+    """Schedule the webhook, and delay the response where the switches say so."""
+    if task.run.webhook_url and simulator.state.switches.webhook == "early":
+        await simulator.webhooks.send(task)
+    else:
+        simulator.webhooks.watch(task)
+    if simulator.state.switches.run_latency:
+        await asyncio.sleep(simulator.state.switches.run_latency)
