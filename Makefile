@@ -42,7 +42,7 @@ demo: .venv/demo
 	@$(BIN)/python -m simulator.demo --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 run: .venv/run
-	@$(BIN)/uvicorn main:app --host $(HOST) --port $(PORT) --no-server-header
+	@HOST=$(HOST) PORT=$(PORT) $(BIN)/python main.py
 
 test: .venv/dev
 	$(BIN)/python -m pytest

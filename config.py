@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 import sys
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -22,12 +22,16 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# The release, in one place: the OpenAPI document and the log show it.
+VERSION = "1.1.0.dev0"
+
 DEFAULT_ACCOUNT = "default"
 MIN_SECRET_KEY_CHARS = 32
 MIN_JWT_SECRET_BYTES = 32  # RFC 7518: a key of at least the hash's size
 WEBHOOK_SECRET_BYTES = range(24, 65)
 MAX_WEBHOOK_SECRETS = 2
 
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Days = Annotated[float, Field(ge=0, le=36_500)]
 # 0: no limit
@@ -321,6 +325,15 @@ class Settings(BaseSettings):
         return [*(secret.get_secret_value() for secret in secrets if secret), *filter(None, [password])]
 
 
+class ServerSettings(BaseSettings):
+    """Where `python main.py` listens; uvicorn's own command has options for it."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+
+
 def _conflict(field: str, fault: str) -> PydanticCustomError:
     """What is wrong between two settings, under the name of the one to change."""
     return PydanticCustomError("conflict", "{fault}", {"fault": fault, "field": field})
@@ -354,8 +367,17 @@ def load_settings() -> Settings:
 
     Call it while the app is imported: inside the lifespan uvicorn would print a traceback.
     """
+    return _load(Settings)
+
+
+def load_server_settings() -> ServerSettings:
+    """As `load_settings`."""
+    return _load(ServerSettings)
+
+
+def _load(settings_class: type[AnySettings]) -> AnySettings:
     try:
-        return Settings()
+        return settings_class()
     except ValidationError as exc:
         problem = "; ".join(map(_invalid_setting, exc.errors()))
     except UnicodeDecodeError:
@@ -374,5 +396,6 @@ def _invalid_setting(error: ErrorDetails) -> str:
 
 
 def invalid_setting_line(field: str, fault: str) -> str:
-    name, example = field.upper(), EXAMPLES.get(field, Settings.model_fields[field].default)
+    fields = Settings.model_fields | ServerSettings.model_fields
+    name, example = field.upper(), EXAMPLES.get(field, fields[field].default)
     return f"{name} is wrong: {fault}. Example: {name}={example}"

@@ -306,7 +306,7 @@ class Database(SqliteFile):
         return {row[0]: row[1] for row in rows}
 
     async def count_by_status(self) -> dict[TaskStatus, int]:
-        counted = {row[0]: row[1] for row in await self.lister.execute_fetchall(COUNT_BY_STATUS)}
+        counted = {row[0]: row[1] for row in await self.count(COUNT_BY_STATUS)}
         return {status: counted.get(status, 0) for status in TaskStatus}
 
     async def run_times(self, webapp_id: str, *, limit: int) -> list[float]:

@@ -55,7 +55,7 @@ class Forbidden(AppError):
 
 
 class ForbiddenHost(AppError):
-    """No tokens are set and the request is addressed to a name that is not allowed."""
+    """The request is addressed to a host, or comes from an origin, that is not allowed."""
 
     status_code, code = 403, "forbidden_host"
 

@@ -1,8 +1,7 @@
-"""What the service logs: one line an event on stderr, with a request id and without secrets."""
+"""What the service logs: one line per event on stderr, with a request id and without secrets."""
 
 import json
 import logging
-import random
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -11,24 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from config import Settings
-
-WEBHOOK_PREFIX = "/webhooks/runninghub/"
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-access_logger = logging.getLogger("access")
+ACCESS_LOGGER = "access"
 
 # httpx logs whole URLs, key included, at INFO, and aiosqlite logs SQL parameters at DEBUG.
 QUIET_LOGGERS = ("aiohttp", "aiosqlite", "httpcore", "httpx", "python_multipart")
 HANDLER_NAME = "service"
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-# nginx's number for a client that went away before it was answered.
-CLIENT_CLOSED_REQUEST = 499
-LONGEST_LOGGED_PATH = 500
-SHORTEST_MASKED_SECRET = 4  # a shorter one would blank out ordinary words
+MIN_MASKED_CHARS = 4  # a shorter secret would mask ordinary words
+# Under "uvicorn.error", uvicorn logs that it started.
+LOGGER_NAMES = {"uvicorn.error": "uvicorn"}
 STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
     "color_message",
@@ -49,8 +42,8 @@ class SecretMask:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Mask `secret` from now on, as it is and as JSON and URLs spell it."""
-        if len(secret) < SHORTEST_MASKED_SECRET:
+        """Mask `secret` from now on, as it is and as JSON and URLs encode it."""
+        if len(secret) < MIN_MASKED_CHARS:
             return
         self._spellings |= {secret, json.dumps(secret)[1:-1], quote(secret, safe="", errors="replace")}
         longest_first = sorted(self._spellings, key=len, reverse=True)
@@ -88,7 +81,7 @@ class LineFormatter(logging.Formatter):
         fields: Fields = {
             "time": _rfc3339(record.created),
             "level": record.levelname,
-            "logger": record.name,
+            "logger": LOGGER_NAMES.get(record.name, record.name),
             "message": record.getMessage(),
         }
         if current := request_id.get():
@@ -114,7 +107,7 @@ def as_text(fields: Fields) -> str:
     line = _one_line(" ".join([*head, *(f"{name}={value}" for name, value in rest.items())]))
     if traceback is None:
         return line
-    # Indented, so that no line inside an exception's text can pass for a line of the log.
+    # Indented, so that no line inside an exception's text can be mistaken for a line of the log.
     return "\n    ".join([line, *map(_one_line, traceback.splitlines())])
 
 
@@ -127,7 +120,7 @@ def _one_line(text: str) -> str:
 def configure_logging(settings: Settings) -> SecretMask:
     """Send every logger's lines, uvicorn's too, to stderr in one format.
 
-    The answer takes secrets that are only known later.
+    Secrets that are only known later can be added to the returned mask.
     """
     mask = SecretMask(settings.secret_values)
     handler = logging.StreamHandler()
@@ -139,76 +132,18 @@ def configure_logging(settings: Settings) -> SecretMask:
     root.setLevel(settings.log_level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
-    _take_over_uvicorn()
+    _replace_uvicorn_handlers()
     return mask
 
 
-def _take_over_uvicorn() -> None:
+def _replace_uvicorn_handlers() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
-    # uvicorn's access lines show query strings and no request id. Ours stand in for them, and keep to
-    # its --no-access-log, which takes the handlers away.
+    # uvicorn's access lines show query strings and no request id. Ours replace them, and respect its
+    # --no-access-log, which removes the handlers.
     uvicorn_access = logging.getLogger("uvicorn.access")
-    access_logger.disabled = not uvicorn_access.hasHandlers()
+    logging.getLogger(ACCESS_LOGGER).disabled = not uvicorn_access.hasHandlers()
     uvicorn_access.disabled = True
-
-
-class RequestLogMiddleware:
-    """Gives every request an id, in its log lines and in `X-Request-ID`, and logs one line at its end."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        # No secret, so no system call for it.
-        current = _incoming_request_id(scope) or f"{random.getrandbits(64):016x}"
-        # Never reset: what the server logs about this request afterwards still carries the id.
-        request_id.set(current)
-        status = CLIENT_CLOSED_REQUEST
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", current.encode())]
-            await send(message)
-
-        started = time.perf_counter()
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            if access_logger.isEnabledFor(logging.INFO):
-                _log_request(scope, status, time.perf_counter() - started)
-
-
-def _incoming_request_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return None
-
-
-def _log_request(scope: Scope, status: int, seconds: float) -> None:
-    access_logger.info(
-        "request",
-        extra={
-            "method": scope["method"],
-            "path": loggable_path(scope["path"]),
-            "status": status,
-            "duration_ms": round(seconds * 1000, 1),
-        },
-    )
-
-
-def loggable_path(path: str) -> str:
-    """The path of a request as it may be logged: a webhook's signature is as good as a password."""
-    before, prefix, rest = path.partition(WEBHOOK_PREFIX)
-    if prefix:
-        path = f"{before}{prefix}{rest.partition('/')[0]}/***"
-    return path[:LONGEST_LOGGED_PATH]

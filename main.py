@@ -1,23 +1,25 @@
-"""The service: its routes, its lifespan, and the application. Start it with `uvicorn main:app`."""
+"""The service: the routes of the plan and of tasks, the lifespan, and the application.
 
-import json
+Start it with `uvicorn main:app`, or with `python main.py`, which listens at HOST and PORT.
+"""
+
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, Query, Request, Response
-from fastapi import Path as PathParameter
+import uvicorn
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BeforeValidator
 
-from api.auth import install_auth
-from api.body_timeout import BodyTimeoutMiddleware
+from api.dependencies import UPSTREAM_ERRORS, RateLimiterDep, ServicesDep, TaskRef, new_router
+from api.middleware import install_middleware
 from api.openapi import install_document, problem_responses
 from api.pages import install_pages
-from api.problems import install_problem_handlers
+from api.rate_limit import RateLimiter
+from api.routers import accounts, health, webhooks
 from api.schemas import (
-    AccountResponse,
-    HealthResponse,
     NodeInfoRequest,
     QueryRequest,
     SettleRequest,
@@ -27,37 +29,32 @@ from api.schemas import (
     TaskResponse,
     UploadResponse,
 )
-from api.startup_error import StartupMiddleware
-from config import Settings, load_settings
+from config import VERSION, Settings, load_server_settings, load_settings
 from errors import (
     FileTooLarge,
-    ForbiddenHost,
     IdempotencyKeyReused,
-    InsufficientBalance,
     InvalidNodeInfo,
     InvalidRequest,
     NotCancellable,
     NotUnknown,
     RateLimited,
-    RunningHubNotConfigured,
-    RunningHubRejected,
-    RunningHubTimeout,
-    RunningHubUnavailable,
     TaskNotFound,
     TooManyPending,
-    Unauthorized,
     UnsupportedFile,
     WebappNotFound,
 )
 from files.upload import open_upload
 from forms.builder import WebappForm
-from logs import RequestLogMiddleware, configure_logging
+from logs import configure_logging
 from models import Task, TaskStatus
 from services import Services, running
+from tasks.poll_schedule import expected_seconds
 
-# After a stop, how long a stream's client waits before it comes back.
+log = logging.getLogger("main")  # also where it runs as __main__
+
+# After a stop, how long a stream's client waits before it reconnects.
 RETRY_MS = 1000
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MIN_TOKEN_CHARS = 16
 # Uploads are counted where they are read, by MAX_UPLOAD_MB.
 MAX_UPLOAD_BODY_BYTES = 2**40
 UPLOAD_BODY = {
@@ -80,17 +77,8 @@ UPLOAD_BODY = {
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with running(app.state.settings) as services:
         app.state.services = services
+        _log_start(app.state.settings)
         yield
-
-
-async def get_services(request: Request) -> Services:
-    # async: FastAPI would run a plain function in a thread, for every request.
-    services: Services = request.app.state.services
-    return services
-
-
-ServicesDep = Annotated[Services, Depends(get_services)]
-TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 
 
 async def find_task(task_id: TaskRef, services: ServicesDep) -> Task:
@@ -98,42 +86,39 @@ async def find_task(task_id: TaskRef, services: ServicesDep) -> Task:
 
 
 TaskDep = Annotated[Task, Depends(find_task)]
-# A form with nothing chosen sends `status=`.
+# A form in which nothing is selected sends `status=`.
 DropEmptyValues = BeforeValidator(lambda values: values and [value for value in values if value])
-UPSTREAM = (
-    *(RunningHubNotConfigured, RunningHubRejected, RunningHubUnavailable, RunningHubTimeout),
-    InsufficientBalance,
-)
-AUTH_ERRORS = (Unauthorized, ForbiddenHost)
 
-router = APIRouter(
-    responses=problem_responses(*AUTH_ERRORS),
-    max_body_size=MAX_BODY_BYTES,
-    generate_unique_id_function=lambda route: route.name,
-)
+router = new_router()
+
+
+async def task_response(services: Services, task: Task) -> TaskResponse:
+    return TaskResponse.of(task, expected_seconds(await services.run_times.of(task.webapp_id)))
 
 
 @router.post(
     "/get_node_info",
     summary="An app's fields as a form",
     response_description="The app, its fields worked up for drawing, and one JSON Schema for the whole form.",
-    responses=problem_responses(InvalidRequest, WebappNotFound, RateLimited, *UPSTREAM),
+    responses=problem_responses(InvalidRequest, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
 )
-async def get_node_info(body: NodeInfoRequest, services: ServicesDep, request: Request) -> WebappForm:
+async def get_node_info(
+    body: NodeInfoRequest, services: ServicesDep, rate_limiter: RateLimiterDep, request: Request
+) -> WebappForm:
     if body.refresh:
-        await services.rate_limiter.check(request)
+        await rate_limiter.check(request)
     return await services.forms.give(body.webapp_id, refresh=body.refresh)
 
 
 @router.post(
     "/upload",
     summary="Pass a file through to RunningHub",
-    responses=problem_responses(InvalidRequest, FileTooLarge, UnsupportedFile, RateLimited, *UPSTREAM),
+    responses=problem_responses(InvalidRequest, FileTooLarge, UnsupportedFile, RateLimited, *UPSTREAM_ERRORS),
     openapi_extra=UPLOAD_BODY,
     max_body_size=MAX_UPLOAD_BODY_BYTES,
 )
-async def upload(request: Request, services: ServicesDep) -> UploadResponse:
-    await services.rate_limiter.check(request)
+async def upload(request: Request, services: ServicesDep, rate_limiter: RateLimiterDep) -> UploadResponse:
+    await rate_limiter.check(request)
     file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
     return UploadResponse(**await services.webapps.upload(file))
 
@@ -149,12 +134,13 @@ async def upload(request: Request, services: ServicesDep) -> UploadResponse:
         WebappNotFound,
         TooManyPending,
         RateLimited,
-        *UPSTREAM,
+        *UPSTREAM_ERRORS,
     ),
 )
 async def submit_task(
     body: SubmitRequest,
     services: ServicesDep,
+    rate_limiter: RateLimiterDep,
     request: Request,
     response: Response,
     background: BackgroundTasks,
@@ -163,7 +149,7 @@ async def submit_task(
         Header(min_length=1, max_length=255, description="The same key with the same body: the same task."),
     ] = None,
 ) -> SubmitResponse:
-    await services.rate_limiter.check(request)
+    await rate_limiter.check(request)
     task, warnings = await services.tasks.submit(body.submission(idempotency_key))
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
@@ -173,10 +159,10 @@ async def submit_task(
 @router.post(
     "/task/query_task_status",
     summary="Ask RunningHub about a task now",
-    responses=problem_responses(InvalidRequest, TaskNotFound, *UPSTREAM),
+    responses=problem_responses(InvalidRequest, TaskNotFound, *UPSTREAM_ERRORS),
 )
 async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskResponse:
-    return await services.answer(await services.tasks.query(body.task_id))
+    return await task_response(services, await services.tasks.query(body.task_id))
 
 
 @router.get(
@@ -194,7 +180,7 @@ async def get_task(
     task = await services.tasks.task(task_id)
     if wait:
         task = await services.change_feed.next_status(task, timeout_s=wait)
-    return await services.answer(task)
+    return await task_response(services, task)
 
 
 @router.get(
@@ -213,7 +199,9 @@ async def task_events(
 ) -> AsyncIterator[ServerSentEvent]:
     seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else None
     async for changed in services.change_feed.follow(task.id, seen_version=seen):
-        yield ServerSentEvent(data=await services.answer(changed), event="task", id=str(changed.version))
+        yield ServerSentEvent(
+            data=await task_response(services, changed), event="task", id=str(changed.version)
+        )
     if services.change_feed.is_closed:
         yield ServerSentEvent(comment="the service is stopping", retry=RETRY_MS)
 
@@ -229,16 +217,16 @@ async def list_tasks(
     tasks, next_cursor = await services.tasks.page(
         cursor=cursor, limit=limit, statuses=status or (), webapp_id=webapp_id or None
     )
-    return TaskPage(tasks=[await services.answer(task) for task in tasks], next_cursor=next_cursor)
+    return TaskPage(tasks=[await task_response(services, task) for task in tasks], next_cursor=next_cursor)
 
 
 @router.post(
     "/tasks/{task_id}/cancel",
     summary="Cancel a task",
-    responses=problem_responses(InvalidRequest, TaskNotFound, NotCancellable, *UPSTREAM),
+    responses=problem_responses(InvalidRequest, TaskNotFound, NotCancellable, *UPSTREAM_ERRORS),
 )
 async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskResponse:
-    return await services.answer(await services.tasks.cancel(task_id))
+    return await task_response(services, await services.tasks.cancel(task_id))
 
 
 @router.post(
@@ -251,63 +239,54 @@ async def settle_task(
 ) -> TaskResponse:
     task = await services.tasks.settle(task_id, runninghub_task_id=body.runninghub_task_id)
     background.add_task(services.poller.wake_async)
-    return await services.answer(task)
-
-
-@router.get("/account", summary="RunningHub's coins and slots", responses=problem_responses(*UPSTREAM))
-async def get_account(services: ServicesDep) -> AccountResponse:
-    return AccountResponse.model_validate(await services.webapps.account())
-
-
-@router.post(
-    "/webhooks/runninghub/{task_id}/{signature}",
-    summary="RunningHub's word that a task ended",
-    status_code=204,
-    responses=problem_responses(InvalidRequest, TaskNotFound),
-)
-async def runninghub_webhook(
-    task_id: TaskRef,
-    signature: Annotated[str, PathParameter(max_length=64)],
-    request: Request,
-    services: ServicesDep,
-    background: BackgroundTasks,
-) -> None:
-    await services.tasks.webhook(task_id, signature, _named_task(await request.body()))
-    background.add_task(services.poller.wake_async)
-
-
-@router.get("/health", summary="Whether the service works", responses={503: {"model": HealthResponse}})
-async def get_health(services: ServicesDep, response: Response) -> HealthResponse:
-    health = await services.health()
-    if health.status != "ok":
-        response.status_code = 503
-    return health
-
-
-def _named_task(body: bytes) -> str | None:
-    """RunningHub's `taskId` in a webhook, whatever else it holds."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    task_id = event.get("taskId") if isinstance(event, dict) else None
-    return str(task_id) if isinstance(task_id, str | int) else None
+    return await task_response(services, task)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application; one per process."""
     configure_logging(settings)
-    # `routes=`, not include_router: that would look for every request's route twice.
-    app = FastAPI(routes=list(router.routes), lifespan=lifespan, docs_url=None, redoc_url=None)
+    routers = (router, accounts.router, webhooks.router, health.router)
+    # `routes=`, not include_router: that would match every request's route twice.
+    routes = [route for each in routers for route in each.routes]
+    app = FastAPI(routes=routes, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
+    app.state.rate_limiter = RateLimiter(settings)
     install_document(app, settings)
     install_pages(app)
-    app.add_middleware(BodyTimeoutMiddleware)
-    install_problem_handlers(app)
-    install_auth(app, settings)
-    app.add_middleware(RequestLogMiddleware)
-    app.add_middleware(StartupMiddleware)
+    install_middleware(app, settings)
     return app
 
 
+def _log_start(settings: Settings) -> None:
+    urls = {account.base_url for account in settings.accounts} or {settings.runninghub_base_url}
+    log.info(
+        "started",
+        extra={
+            "version": VERSION,
+            "runninghub": ",".join(sorted(urls)),
+            "database": settings.database_url_without_password,
+            "api_key": "set" if settings.accounts else "none",
+            "access_tokens": "set" if settings.access_tokens else "none",
+        },
+    )
+    if not settings.accounts:
+        log.warning("no RunningHub API key is set: calls that need RunningHub return 503")
+    if short := [token for token in settings.access_tokens if len(token) < MIN_TOKEN_CHARS]:
+        log.warning(
+            "access tokens under %d characters can be guessed; use longer ones",
+            MIN_TOKEN_CHARS,
+            extra={"short_tokens": len(short)},
+        )
+
+
 app = create_app(load_settings())
+
+
+def main() -> None:
+    server = load_server_settings()
+    # log_config=None: create_app has configured the log.
+    uvicorn.run(app, host=server.host, port=server.port, server_header=False, log_config=None)
+
+
+if __name__ == "__main__":
+    main()

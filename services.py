@@ -3,35 +3,27 @@
 import asyncio
 import gc
 import sqlite3
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
-from api.auth import RateLimiter
-from api.schemas import HealthResponse, LastRunningHubResponse, TaskResponse
 from config import Settings
 from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
-from errors import DatabaseUnavailable
 from forms.cache import FormCache
-from models import Task, rfc3339
 from secret_key import SecretKey
 from stop_signals import on_stop_signal
 from task_service import TaskService
 from tasks.change_feed import ChangeFeed
-from tasks.poll_schedule import Pace, expected_seconds
+from tasks.poll_schedule import Pace
 from tasks.poller import Poller
 from tasks.run_times import RunTimes
 from tasks.submitter import Submitter
 from webapp_service import WebappService, create_client
-
-# A watch that has not gone round for this long is stuck.
-WATCH_STALLED_S = 15.0
-HEALTH_TIMEOUT_S = 5.0
 
 
 class StartRefused(Exception):
@@ -51,42 +43,12 @@ class Services:
     submitter: Submitter
     poller: Poller
     change_feed: ChangeFeed
-    rate_limiter: RateLimiter
-
-    async def answer(self, task: Task) -> TaskResponse:
-        return TaskResponse.of(task, expected_seconds(await self.run_times.of(task.webapp_id)))
-
-    async def health(self) -> HealthResponse:
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                counts = await self.database.count_by_status()
-        except (TimeoutError, DatabaseUnavailable, sqlite3.Error):
-            counts = None
-        is_stalled = time.time() - self.poller.last_tick > WATCH_STALLED_S
-        last = self.webapps.last_response
-        return HealthResponse(
-            status="ok" if counts is not None and not is_stalled else "unavailable",
-            database="ok" if counts is not None else "unavailable",
-            runninghub="configured" if self.webapps.is_configured else "not_configured",
-            tasks=counts or {},
-            watch="stalled" if is_stalled else "ok",
-            watch_last_beat=rfc3339(int(self.poller.last_tick * 1000)),
-            runninghub_last_answer=LastRunningHubResponse(
-                upstream_code=last.word, at=rfc3339(int(last.at * 1000))
-            )
-            if last
-            else None,
-        )
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Services]:
     """Open the database, start the watch, and end both in the right order. Raises StartRefused."""
-    if settings.uses_postgresql:
-        raise StartRefused(
-            f"DATABASE_URL={settings.database_url_without_password} cannot be used: "
-            "this version has no PostgreSQL driver; use sqlite:///"
-        )
+    _check_database_url(settings)
     async with AsyncExitStack() as stack:
         try:
             secret = SecretKey.next_to(settings.database_path)
@@ -107,6 +69,16 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
         gc.collect()
         gc.freeze()
         yield services
+
+
+def _check_database_url(settings: Settings) -> None:
+    """Refuse what the engine would report without naming the setting. Raises StartRefused."""
+    start = f"DATABASE_URL={settings.database_url_without_password} cannot be used"
+    if settings.uses_postgresql:
+        raise StartRefused(f"{start}: this version has no PostgreSQL driver; use sqlite:///")
+    folder = Path(settings.database_path).absolute().parent
+    if not folder.is_dir():
+        raise StartRefused(f"{start}: the folder {folder} does not exist")
 
 
 def _build(settings: Settings, secret: SecretKey, database: Database, client: httpx.AsyncClient) -> Services:
@@ -133,7 +105,6 @@ def _build(settings: Settings, secret: SecretKey, database: Database, client: ht
             longest_wait_s=settings.poll_interval_max_s,
         ),
         change_feed=ChangeFeed(database),
-        rate_limiter=RateLimiter(settings),
     )
 
 

@@ -279,10 +279,14 @@ class TaskService:
             raise NotUnknown("Only a task that is SUBMIT_UNKNOWN can be settled.")
         return await self.task(task.id)
 
-    async def webhook(self, task_id: str, signature: str, hint: str | None) -> None:
-        """RunningHub says that a task ended. Only a hint: the look is made due. Raises TaskNotFound."""
+    def check_webhook_signature(self, task_id: str, signature: str) -> None:
+        """Raises TaskNotFound."""
         if not self._secret.is_signature(task_id, signature):
             raise _not_found()
+
+    async def webhook(self, task_id: str, signature: str, hint: str | None) -> None:
+        """RunningHub says that a task ended. Only a hint: the look is made due. Raises TaskNotFound."""
+        self.check_webhook_signature(task_id, signature)
         if hint is not None and not RUNNINGHUB_ID.fullmatch(hint):
             hint = None
         await self._database.hint_finished(task_id, hint)

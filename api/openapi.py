@@ -5,13 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.auth import document_bearer
+from api.paths import is_public
 from api.problems import MEDIA_TYPE, Problem, problem_table, problem_title
-from config import Settings
+from config import VERSION, Settings
 from errors import AppError
 
 TITLE = "RunningHub gateway"
-VERSION = "1.0.0"
 DESCRIPTION = """
 Put this service between your page and RunningHub: it keeps the API key, stores every task, waits for free
 slots, and never pays for a task twice. Each error is `application/problem+json` with a stable `code`:
@@ -47,3 +46,15 @@ def install_document(app: FastAPI, settings: Settings) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def document_bearer(document: dict[str, Any]) -> None:
+    """Declare in an OpenAPI document which routes need a token; Swagger UI then has its Authorize button."""
+    document.setdefault("components", {})["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"}
+    }
+    document["security"] = [{"bearer": []}]
+    for path, operations in document["paths"].items():
+        if is_public(path):
+            for operation in operations.values():
+                operation["security"] = []

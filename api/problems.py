@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import AppError, InvalidRequest, MethodNotAllowed, NotFound
+from errors import AppError, BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound
 from logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _from_http_exception(request: Request, exc: HTTPException) -> AppError:
 
 
 def _body_too_large() -> AppError:
-    return InvalidRequest("The body is larger than this route takes.")
+    return BodyTooLarge("The body is larger than this route accepts; a JSON body may have 4 MB.")
 
 
 def _internal_error() -> AppError:

@@ -248,7 +248,7 @@ class LastRunningHubResponse(BaseModel):
 class HealthResponse(BaseModel):
     status: Literal["ok", "unavailable"]
     database: Literal["ok", "unavailable"]
-    runninghub: Literal["configured", "not_configured"]
+    runninghub: Literal["configured", "not_configured", "unreachable"]
     tasks: dict[TaskStatus, int]
     watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")
     watch_last_beat: str

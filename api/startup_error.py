@@ -6,7 +6,7 @@ from services import StartRefused
 
 
 class StartupMiddleware:
-    """Shortens the lifespan's word on a StartRefused to its sentence; the server logs it and exits."""
+    """Shortens the lifespan's message about a StartRefused to its sentence; the server logs it and exits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -22,7 +22,7 @@ from tasks.run_times import RunTimes
 from tasks.submitter import Submitter
 from webapp_service import WebappService, create_client
 
-pytest_plugins = ["tests.no_skips"]
+pytest_plugins = ["tests.no_skips", "tests.log_capture"]
 
 API_KEY = "0123456789abcdef0123456789abcdef"
 RUNNINGHUB_URL = "http://runninghub.test"

@@ -401,7 +401,7 @@ def test_every_test_that_the_security_page_names_exists(page: str) -> None:
 
 @pytest.mark.processes
 def test_every_way_to_start_the_service_turns_the_server_header_off(service: Running) -> None:
-    starters = ("Makefile", "simulator/demo.py", "Dockerfile", "deploy/runninghub-gateway.service")
+    starters = ("simulator/demo.py", "Dockerfile", "deploy/runninghub-gateway.service")
     assert [name for name in starters if "--no-server-header" not in read(name)] == []
     assert "server" not in httpx.get(f"{service.url}/health").headers
 

@@ -1,93 +1,18 @@
-"""Who may come in, from where, how often, and what every answer says to a browser."""
+"""Authentication: which hosts, tokens and origins are accepted."""
 
-from typing import Any
-
-import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
-from starlette.responses import Response
 
-from api.auth import SECURITY_HEADERS, RateLimiter, document_bearer, install_auth
-from api.problems import install_problem_handlers
-from config import Settings
-from logs import RequestLogMiddleware
+from tests.api.small_service import (
+    FORBIDDEN_HOST,
+    FORBIDDEN_ORIGIN,
+    HOOK,
+    TOKENS,
+    UNAUTHORIZED,
+    bearer,
+    service,
+)
 
 pytestmark = pytest.mark.anyio
-
-HOOK = "/webhooks/runninghub/t1/5ec2e7"
-TOKENS = "first-token,second-töken"
-
-UNAUTHORIZED = {
-    "type": "/docs#problem-unauthorized",
-    "title": "The access token is missing or invalid",
-    "status": 401,
-    "detail": "Send one of the service's access tokens: Authorization: Bearer <token>.",
-    "code": "unauthorized",
-}
-
-
-def forbidden(detail: str) -> dict[str, Any]:
-    return {
-        "type": "/docs#problem-forbidden_host",
-        "title": "No tokens are set and the request is addressed to a name that is not allowed",
-        "status": 403,
-        "detail": detail,
-        "code": "forbidden_host",
-    }
-
-
-FORBIDDEN_HOST = forbidden(
-    "Without ACCESS_TOKENS this service answers only to loopback names. "
-    "Set ACCESS_TOKENS, or add the host's name to ALLOWED_HOSTS."
-)
-FORBIDDEN_ORIGIN = forbidden(
-    "Pages of this origin may not call this service. Add the origin to CORS_ORIGINS."
-)
-FORBIDDEN_PREFLIGHT = forbidden(
-    "This origin, method or header is not allowed here; CORS_ORIGINS lists the origins."
-)
-
-
-def service(base_url: str = "http://localhost:8000", root_path: str = "", **values: Any) -> httpx.AsyncClient:
-    """A client of a small app behind the settings `values`."""
-    settings = Settings(**{"_env_file": None} | values)
-    limiter = RateLimiter(settings)
-    app = FastAPI(docs_url=None, redoc_url=None)
-    install_problem_handlers(app)
-    install_auth(app, settings)
-    app.add_middleware(RequestLogMiddleware)
-
-    @app.post("/submit_task", dependencies=[Depends(limiter.check)])
-    @app.post("/upload", dependencies=[Depends(limiter.check)])
-    @app.post(HOOK)
-    @app.get("/tasks")
-    @app.get("/health")
-    @app.get("/docs")
-    @app.get("/docs/swagger-ui.css")
-    @app.get("/web/page.js")
-    @app.get("/")
-    async def ok() -> dict[str, bool]:
-        return {"ok": True}
-
-    @app.post("/get_node_info")
-    async def get_node_info(body: dict[str, bool], request: Request) -> dict[str, bool]:
-        if body.get("refresh"):
-            await limiter.check(request)
-        return {"ok": True}
-
-    @app.get("/page")
-    async def page() -> Response:
-        return Response(
-            "", headers={"Cache-Control": "max-age=60", "Content-Security-Policy": "default-src 'self'"}
-        )
-
-    transport = httpx.ASGITransport(app, root_path=root_path)
-    return httpx.AsyncClient(transport=transport, base_url=base_url)
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
 
 # Hosts
 
@@ -229,28 +154,7 @@ async def test_a_token_in_the_query_opens_nothing() -> None:
     assert answer.json() == UNAUTHORIZED
 
 
-def test_the_document_names_the_bearer_scheme_and_the_open_routes() -> None:
-    document: dict[str, Any] = {"paths": {"/tasks": {"get": {}}, "/health": {"get": {}}}}
-    document_bearer(document)
-    assert document == {
-        "paths": {"/tasks": {"get": {}}, "/health": {"get": {"security": []}}},
-        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"bearer": []}],
-    }
-
-
 # Origins
-
-
-@pytest.mark.parametrize(
-    "origin", ["http://localhost:5173", "https://localhost", "http://127.0.0.1:3000", "http://[::1]:8080"]
-)
-async def test_loopback_origins_may_call_by_default(origin: str) -> None:
-    answer = await service().post("/submit_task", headers={"Origin": origin})
-    assert answer.json() == {"ok": True}
-    assert answer.headers["access-control-allow-origin"] == origin
-    assert answer.headers["access-control-expose-headers"] == "Location, Retry-After, X-Request-ID"
-    assert "access-control-allow-credentials" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -305,25 +209,10 @@ async def test_another_port_of_the_own_host_is_another_origin() -> None:
     assert answer.json() == FORBIDDEN_ORIGIN
 
 
-async def test_cors_origins_replace_the_loopback_origins() -> None:
-    client = service(cors_origins="https://shop.example")
-    shop = await client.post("/submit_task", headers={"Origin": "https://shop.example"})
-    assert shop.headers["access-control-allow-origin"] == "https://shop.example"
-    local = await client.post("/submit_task", headers={"Origin": "http://localhost:5173"})
-    assert local.json() == FORBIDDEN_ORIGIN
-
-
 async def test_runninghubs_webhook_may_carry_any_origin() -> None:
     assert (await service().post(HOOK, headers={"Origin": "https://www.runninghub.cn"})).json() == {
         "ok": True
     }
-
-
-async def test_a_foreign_page_may_follow_a_link_here_but_cannot_read_the_answer() -> None:
-    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    answer = await service().get("/tasks", headers=headers)
-    assert answer.status_code == 200
-    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_a_valid_token_counts_whatever_origin_a_front_ends_proxy_passes_on() -> None:
@@ -334,128 +223,3 @@ async def test_a_valid_token_counts_whatever_origin_a_front_ends_proxy_passes_on
 async def test_a_foreign_page_without_a_token_is_unauthorized() -> None:
     answer = await service(access_tokens=TOKENS).post("/upload", headers={"Origin": "https://evil.example"})
     assert answer.json() == UNAUTHORIZED
-
-
-def preflight(origin: str, method: str = "POST", header: str = "authorization") -> dict[str, str]:
-    return {
-        "Origin": origin,
-        "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": header,
-    }
-
-
-@pytest.mark.parametrize(
-    "header", ["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"]
-)
-async def test_a_preflight_passes_without_a_token(header: str) -> None:
-    client = service(access_tokens=TOKENS)
-    answer = await client.options("/submit_task", headers=preflight("http://localhost:5173", header=header))
-    assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
-    assert answer.headers["access-control-allow-methods"] == "GET, POST"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        preflight("https://evil.example"),
-        preflight("http://localhost:5173", method="DELETE"),
-        preflight("http://localhost:5173", header="x-other"),
-    ],
-)
-async def test_a_refused_preflight_is_a_problem(headers: dict[str, str]) -> None:
-    answer = await service().options("/submit_task", headers=headers)
-    assert answer.status_code == 403
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json() == FORBIDDEN_PREFLIGHT
-    assert "access-control-allow-origin" not in answer.headers
-
-
-async def test_a_front_end_can_read_refusals() -> None:
-    origin = {"Origin": "http://localhost:5173"}
-    unauthorized = await service(access_tokens=TOKENS).get("/tasks", headers=origin)
-    forbidden_host = await service("http://evil.example").get("/tasks", headers=origin)
-    limited = service(rate_limit_per_minute=1)
-    await limited.post("/upload", headers=origin)
-    rate_limited = await limited.post("/upload", headers=origin)
-    answers = [unauthorized, forbidden_host, rate_limited]
-    assert [answer.status_code for answer in answers] == [401, 403, 429]
-    assert {answer.headers["access-control-allow-origin"] for answer in answers} == {origin["Origin"]}
-
-
-# Headers
-
-
-@pytest.mark.parametrize(
-    ("base_url", "path", "status"),
-    [
-        ("http://localhost", "/tasks", 200),
-        ("http://localhost", "/nowhere", 404),
-        ("http://evil.example", "/", 403),
-    ],
-)
-async def test_every_answer_carries_the_security_headers_and_a_request_id(
-    base_url: str, path: str, status: int
-) -> None:
-    answer = await service(base_url).get(path)
-    assert answer.status_code == status
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert answer.headers["x-request-id"]
-
-
-async def test_a_routes_own_headers_win() -> None:
-    answer = await service().get("/page")
-    assert answer.headers.get_list("cache-control") == ["max-age=60"]
-    assert answer.headers.get_list("content-security-policy") == ["default-src 'self'"]
-
-
-def test_header_names_are_in_lower_case_as_asgi_wants_them() -> None:
-    assert all(name == name.lower() for name, _ in SECURITY_HEADERS)
-
-
-# Rates
-
-
-async def test_a_client_past_its_rate_is_told_how_long_to_wait() -> None:
-    client = service(rate_limit_per_minute=2)
-    assert [(await client.post("/upload")).status_code for _ in range(3)] == [200, 200, 429]
-    answer = await client.post("/submit_task")
-    assert 1 <= int(answer.headers["retry-after"]) <= 60
-    assert answer.json() == {
-        "type": "/docs#problem-rate_limited",
-        "title": "The client is over RATE_LIMIT_PER_MINUTE",
-        "status": 429,
-        "detail": "More than 2 calls in a minute; call again when the minute is over.",
-        "code": "rate_limited",
-    }
-
-
-async def test_only_a_refresh_of_the_node_list_is_counted() -> None:
-    client = service(rate_limit_per_minute=1)
-    calls = [{}, {"refresh": False}, {"refresh": True}, {"refresh": True}, {}]
-    answers = [await client.post("/get_node_info", json=body) for body in calls]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 200]
-
-
-async def test_each_token_has_its_own_rate_however_it_is_spelled() -> None:
-    client = service(access_tokens=TOKENS, rate_limit_per_minute=1)
-    spellings = ["Bearer first-token", "bearer  first-token ", "Bearer second-töken", "BEARER second-töken"]
-    answers = [
-        await client.post("/upload", headers=[(b"Authorization", text.encode())]) for text in spellings
-    ]
-    assert [answer.status_code for answer in answers] == [200, 429, 200, 429]
-
-
-async def test_without_tokens_an_address_has_one_rate_whatever_token_it_makes_up() -> None:
-    client = service(rate_limit_per_minute=1)
-    answers = [await client.post("/upload", headers=bearer(token)) for token in ("a", "b")]
-    assert [answer.status_code for answer in answers] == [200, 429]
-
-
-async def test_no_limit_is_the_default() -> None:
-    client = service()
-    assert {(await client.post("/upload")).status_code for _ in range(50)} == {200}

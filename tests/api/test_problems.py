@@ -12,16 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from api.auth import install_auth
+from api.middleware import install_middleware
 from api.problems import (
     InternalError,
-    install_problem_handlers,
     problem_response,
     problem_table,
 )
 from config import Settings
 from errors import AppError, InvalidRequest, RunningHubRejected, TooManyPending, Unauthorized
-from logs import RequestLogMiddleware
 
 pytestmark = pytest.mark.anyio
 
@@ -87,9 +85,7 @@ async def http_exception(status: int) -> None:
 @pytest.fixture
 def app() -> FastAPI:
     app = FastAPI()
-    install_problem_handlers(app)
-    install_auth(app, Settings(**NO_DOTENV))
-    app.add_middleware(RequestLogMiddleware)
+    install_middleware(app, Settings(**NO_DOTENV))
     app.include_router(router)
     return app
 
@@ -110,7 +106,13 @@ def invalid(detail: str, **members: Any) -> dict[str, Any]:
     }
 
 
-TOO_LARGE = invalid("The body is larger than this route takes.")
+TOO_LARGE = {
+    "type": "/docs#problem-body_too_large",
+    "title": "The body is larger than 4 MB",
+    "status": 413,
+    "detail": "The body is larger than this route accepts; a JSON body may have 4 MB.",
+    "code": "body_too_large",
+}
 
 
 async def test_a_problem_with_a_wait_says_how_long(http: httpx.AsyncClient) -> None:
@@ -219,7 +221,7 @@ async def test_a_body_declared_too_large_is_a_problem_with_our_headers(http: htt
     answer = await http.post(
         "/run", json={"webapp_id": "x" * 2000}, headers={"Origin": "http://localhost:5173"}
     )
-    assert answer.status_code == 422
+    assert answer.status_code == 413
     assert answer.json() == TOO_LARGE
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
@@ -232,7 +234,7 @@ async def test_a_body_that_grows_too_large_is_the_same_problem(http: httpx.Async
             yield b"x" * 100
 
     answer = await http.post("/run", content=chunks(), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 422
+    assert answer.status_code == 413
     assert answer.json() == TOO_LARGE
 
 

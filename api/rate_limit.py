@@ -1,0 +1,43 @@
+"""Counts the costly calls of each client in a minute."""
+
+import math
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from starlette.requests import Request
+
+from api.auth import bearer_token, token_digest
+from config import Settings
+from errors import RateLimited
+
+
+class RateLimiter:
+    """Counts in this process. A client is a token, or an address where no tokens are set."""
+
+    def __init__(self, settings: Settings) -> None:
+        per_minute = settings.rate_limit_per_minute
+        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
+        self._by_token = bool(settings.access_tokens)
+        # A fixed window from a client's first call: one counter per client, and Retry-After is exact.
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def check(self, request: Request) -> None:
+        """Raise RateLimited when the client has used up its minute."""
+        if self._limit is None:
+            return
+        client = self._client(request)
+        if await self._limiter.hit(self._limit, client):
+            return
+        window = await self._limiter.get_window_stats(self._limit, client)
+        raise RateLimited(
+            f"More than {self._limit.amount} calls in a minute; call again when the minute is over.",
+            retry_after=max(1, math.ceil(window.reset_time - time.time())),
+        )
+
+    def _client(self, request: Request) -> str:
+        if self._by_token:
+            token = bearer_token(request.headers.get("authorization", "").encode("latin-1"))
+            return token_digest(token).hex()
+        return request.client.host if request.client else "unknown"

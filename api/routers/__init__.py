@@ -1,0 +1,1 @@
+"""One module per group of routes that is not in `main`: its `router` has them."""

@@ -1,0 +1,60 @@
+"""GET /health: whether the service works."""
+
+import asyncio
+import time
+from typing import Literal
+
+from fastapi import Response
+
+from api.dependencies import ServicesDep, new_router
+from api.schemas import HealthResponse, LastRunningHubResponse
+from errors import DatabaseUnavailable
+from models import rfc3339
+from services import Services
+
+# A poller whose loop has not run for this long is stalled.
+POLLER_STALLED_S = 15.0
+DATABASE_TIMEOUT_S = 5.0
+# How the last response starts where none was received, or none that was RunningHub's JSON; HTTP 4xx is one.
+UNREACHABLE = ("no answer", "HTTP 2", "HTTP 3", "HTTP 5")
+
+router = new_router()
+
+
+@router.get("/health", summary="Whether the service works", responses={503: {"model": HealthResponse}})
+async def get_health(services: ServicesDep, response: Response) -> HealthResponse:
+    health = await _health(services)
+    if health.status != "ok":
+        response.status_code = 503
+    return health
+
+
+async def _health(services: Services) -> HealthResponse:
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT_S):
+            counts = await services.database.count_by_status()
+    except (TimeoutError, DatabaseUnavailable):
+        counts = None
+    last_tick = services.poller.last_tick
+    is_stalled = time.time() - last_tick > POLLER_STALLED_S
+    last = services.webapps.last_response
+    return HealthResponse(
+        status="ok" if counts is not None and not is_stalled else "unavailable",
+        database="ok" if counts is not None else "unavailable",
+        runninghub=_runninghub_state(services),
+        tasks=counts or {},
+        watch="stalled" if is_stalled else "ok",
+        watch_last_beat=rfc3339(int(last_tick * 1000)),
+        runninghub_last_answer=LastRunningHubResponse(
+            upstream_code=last.word, at=rfc3339(int(last.at * 1000))
+        )
+        if last
+        else None,
+    )
+
+
+def _runninghub_state(services: Services) -> Literal["configured", "not_configured", "unreachable"]:
+    if not services.webapps.is_configured:
+        return "not_configured"
+    last = services.webapps.last_response
+    return "unreachable" if last and last.word.startswith(UNREACHABLE) else "configured"

@@ -1,0 +1,43 @@
+"""RunningHub's webhook: the report that a task ended, which is only a hint to poll it."""
+
+import json
+from typing import Annotated
+
+from fastapi import BackgroundTasks, Request
+from fastapi import Path as PathParameter
+
+from api.dependencies import ServicesDep, TaskRef, new_router
+from api.openapi import problem_responses
+from api.paths import WEBHOOK_PREFIX
+from errors import InvalidRequest, TaskNotFound
+
+router = new_router()
+
+
+@router.post(
+    WEBHOOK_PREFIX + "{task_id}/{signature}",
+    summary="RunningHub's report that a task ended",
+    status_code=204,
+    responses=problem_responses(InvalidRequest, TaskNotFound),
+)
+async def runninghub_webhook(
+    task_id: TaskRef,
+    signature: Annotated[str, PathParameter(max_length=64)],
+    request: Request,
+    services: ServicesDep,
+    background: BackgroundTasks,
+) -> None:
+    # Before the body is read: anybody can send one.
+    services.tasks.check_webhook_signature(task_id, signature)
+    await services.tasks.webhook(task_id, signature, _named_task(await request.body()))
+    background.add_task(services.poller.wake_async)
+
+
+def _named_task(body: bytes) -> str | None:
+    """RunningHub's `taskId` in a webhook, whatever else it contains."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    task_id = event.get("taskId") if isinstance(event, dict) else None
+    return str(task_id) if isinstance(task_id, str | int) else None
