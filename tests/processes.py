@@ -84,6 +84,13 @@ def start_s3_server(*, port: int = 0) -> Iterator[Running]:
         yield server
 
 
+@contextmanager
+def start_program(command: list[str], port: int, path: str) -> Iterator[Running]:
+    """Another program, up as soon as it responds to a GET of `path` by 200."""
+    with _running(command, port, path, clean_environment(), cwd=ROOT) as program:
+        yield program
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
