@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, FastAPI, Request
 from pydantic import BaseModel
 
-from simulator import board, runninghub
+from simulator import board, runninghub, runninghub_v2
 from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from simulator.context import Simulator, simulator_of
 from simulator.payments import Payment
@@ -100,7 +100,7 @@ async def get_tasks(request: Request) -> list[Watched]:
 
 
 state = AgedState()
-app = FastAPI(routes=[*runninghub.ROUTES])
+app = FastAPI(routes=[*runninghub.ROUTES, *runninghub_v2.ROUTES])
 app.state.simulator = Simulator(state, UploadStore(), Webhooks(state), public_url=None)
 app.include_router(board.router)
 app.include_router(router)

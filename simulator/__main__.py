@@ -10,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from simulator.app import create_app
+from simulator.apps import Host
 from simulator.faults import DroppableProtocol
 from simulator.switches import Switches
 
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     switches = _switches(parser, vars(options))
-    app = create_app(switches, frozenset(options.key), options.public_url, options.seed)
+    app = create_app(switches, frozenset(options.key), options.public_url, options.host_name, options.seed)
     listener = _listen(parser, options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"listening on http://{host}:{listener.getsockname()[1]}", flush=True)
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         ws="none",
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
         timeout_keep_alive=NGINX_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
@@ -59,7 +61,7 @@ def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m simulator",
         usage="%(prog)s [options]",
-        description="A stand-in for RunningHub's HTTP API: nothing runs and nothing costs.",
+        description="A simulator of RunningHub's HTTP API: nothing runs and nothing costs.",
         epilog="Every switch can also be set while it runs: PATCH /simulator/switches with a JSON object.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -68,7 +70,14 @@ def _parser() -> OneLineParser:
         "--key", action="append", default=[], help="an API key that is accepted; may repeat (default: any)"
     )
     parser.add_argument(
-        "--public-url", type=_url, help="where results are fetched from (default: as requested)"
+        "--public-url",
+        type=_url,
+        help="where it is reached (default: the address that a caller connected to)",
+    )
+    parser.add_argument(
+        "--host-name",
+        choices=get_args(Host),
+        help="play one host: only its apps, workflows and files exist (default: those of both)",
     )
     parser.add_argument("--seed", type=int, default=0, help="for run times, failures and faults (default: 0)")
     board = parser.add_argument_group("switches")

@@ -1,8 +1,8 @@
-"""The AI apps that the stand-in knows, as plain data in RunningHub's own shapes."""
+"""The AI apps that the simulator knows, as plain data in RunningHub's own shapes."""
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Node = dict[str, Any]
 
@@ -12,12 +12,16 @@ AUDIO = "1993104857600000003"
 VIDEO = "1993104857600000004"
 ALWAYS_FAILS = "1993104857600000005"
 WITH_PASSWORD = "1993104857600000006"  # noqa: S105 - an app's id
-ACCESS_PASSWORD = "open-sesame"  # noqa: S105 - the stand-in's own, printed in its README
+ACCESS_PASSWORD = "open-sesame"  # noqa: S105 - the simulator's own, printed in its README
+
+
+Host = Literal["cn", "ai"]
+"""RunningHub's two hosts; an app exists at one of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WebApp:
-    """One app: what apiCallDemo shows of it, and what a run of it gives."""
+class App:
+    """What can be started: an AI app, a workflow or a standard model; its form and its results."""
 
     id: str
     name: str
@@ -30,6 +34,8 @@ class WebApp:
     failing_node: tuple[str, str] | None = None
     """`(nodeId, nodeName)` that every run breaks at, or None."""
     access_password: str | None = None
+    kind: Literal["webapp", "workflow", "model"] = "webapp"
+    host: Host = "cn"
 
 
 def _node(
@@ -91,7 +97,7 @@ _RATIO = ["COMBO", {"default": _RATIOS[0], "options": _RATIOS, "tooltip": "The a
 _CLIPS = [{"name": seconds, "index": seconds, "description": "", "fastIndex": 1.0} for seconds in ("5", "10")]
 
 _APPS = (
-    WebApp(
+    App(
         id=TEXT_TO_IMAGE,
         name="【c0029】基础LoRA配合提示词文生图",
         description="<p>基于 LoRA 应用 的 ComfyUI 工作流，通过加载预训练基础模型并叠加多个 LoRA 模型，"
@@ -144,7 +150,7 @@ _APPS = (
         ),
         outputs=(("9", "png"),),
     ),
-    WebApp(
+    App(
         id=IMAGE_TO_IMAGE,
         name="图生图：换一种画风",
         description="<p>上传一张图片，选择模型与比例，重新绘制。</p>",
@@ -268,7 +274,7 @@ _APPS = (
         ),
         outputs=(("9", "png"), ("80", "txt")),
     ),
-    WebApp(
+    App(
         id=AUDIO,
         name="声音克隆",
         description="<p>上传一段声音，用它朗读文字。</p>",
@@ -299,8 +305,9 @@ _APPS = (
             _node("14", "TTS", "speed", "FLOAT", "1", None, "语速", "Speed"),
         ),
         outputs=(("20", "wav"),),
+        host="ai",
     ),
-    WebApp(
+    App(
         id=VIDEO,
         name="视频换背景",
         description="<p>上传视频和一包图片，得到新的视频。</p>",
@@ -340,8 +347,9 @@ _APPS = (
             _node("32", "VideoSettings", "提示词", "STRING", "a sandy beach", None, "提示词", "Prompt"),
         ),
         outputs=(("40", "mp4"),),
+        host="ai",
     ),
-    WebApp(
+    App(
         id=ALWAYS_FAILS,
         name="总是失败的应用",
         description="<p>每次运行都会失败，用来看失败的样子。</p>",
@@ -351,7 +359,7 @@ _APPS = (
         outputs=(),
         failing_node=("3", "KSampler"),
     ),
-    WebApp(
+    App(
         id=WITH_PASSWORD,
         name="加密的应用",
         description=f"<p>需要访问密码：{ACCESS_PASSWORD}</p>",
@@ -362,10 +370,10 @@ _APPS = (
         access_password=ACCESS_PASSWORD,
     ),
 )
-APPS: dict[str, WebApp] = {app.id: app for app in _APPS}
+APPS: dict[str, App] = {app.id: app for app in _APPS}
 
 
-def api_call_demo(app: WebApp, base_url: str, api_key: str) -> dict[str, Any]:
+def api_call_demo(app: App, base_url: str, api_key: str) -> dict[str, Any]:
     """The `data` of apiCallDemo, with the caller's key inside `curl` as RunningHub has it."""
     cover = f"{base_url}/covers/{app.id}.png"
     tag_id, tag_name, tag_name_en = app.tag
@@ -397,7 +405,7 @@ def api_call_demo(app: WebApp, base_url: str, api_key: str) -> dict[str, Any]:
     }
 
 
-def _curl(app: WebApp, base_url: str, api_key: str) -> str:
+def _curl(app: App, base_url: str, api_key: str) -> str:
     members = ("nodeId", "fieldName", "fieldValue", "description")
     body = {
         "webappId": "null",

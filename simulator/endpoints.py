@@ -1,12 +1,15 @@
 """Which of RunningHub's calls a path is, and which calls cost money."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 Endpoint = Literal[
     "accountStatus",
     "apiCallDemo",
     "cancel",
+    "create",
+    "getJsonApiFormat",
     "outputs",
+    "queueStatus",
     "run",
     "status",
     "upload",
@@ -14,8 +17,7 @@ Endpoint = Literal[
 """A call, by the name that counters and faults use."""
 FaultScope = Literal[Endpoint, "paid", "free", "*"]
 """What a fault may be set for: one call, the calls that start a task, all others, or all."""
-PAID: frozenset[Endpoint] = frozenset({"run"})
-NAMES: tuple[Endpoint, ...] = get_args(Endpoint)
+PAID: frozenset[Endpoint] = frozenset({"create", "run"})
 
 _PATHS: dict[str, Endpoint] = {
     "/api/webapp/apiCallDemo": "apiCallDemo",
@@ -24,7 +26,10 @@ _PATHS: dict[str, Endpoint] = {
     "/task/openapi/outputs": "outputs",
     "/task/openapi/status": "status",
     "/task/openapi/cancel": "cancel",
+    "/task/openapi/create": "create",
     "/uc/openapi/accountStatus": "accountStatus",
+    "/api/openapi/getJsonApiFormat": "getJsonApiFormat",
+    "/openapi/v2/queue/status": "queueStatus",
 }
 
 

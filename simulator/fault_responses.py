@@ -18,6 +18,9 @@ _HALF_AN_ENVELOPE = b'{"code":0,"msg":"success","data":{'
 _WRONG_TYPES: dict[Endpoint, Any] = {
     "apiCallDemo": {"webappName": 7, "nodeInfoList": {"nodeId": 4}, "covers": "none", "tags": None},
     "upload": ["api/file.png"],
+    "create": ["1994070439827980290"],
+    "getJsonApiFormat": {"prompt": {}},
+    "queueStatus": {"concurrentLimit": "many"},
     "run": ["1994070439827980290"],
     "outputs": {"fileUrl": 5},
     "status": {"status": "RUNNING"},

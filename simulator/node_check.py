@@ -1,15 +1,19 @@
 """What RunningHub refuses in a `nodeInfoList`: fields the app lacks (803), values ComfyUI rejects (433)."""
 
 import json
-from functools import cache
+import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from simulator.apps import APPS, Node, WebApp
+from simulator.apps import App, Node
 
 NodeError = dict[str, Any]
+_UPLOADED = re.compile(r"(api/|openapi/)?[0-9a-f]{64}(\.\w+)?")
+"""The names that uploads are given."""
 
 
-def unknown_field(app: WebApp, items: list[Any]) -> tuple[str, str, str] | None:
+def unknown_field(app: App, items: list[Any]) -> tuple[str, str, str] | None:
     """`(nodeId, fieldName, reason)` of the first item that the app does not have, or None."""
     node_ids = {node["nodeId"] for node in app.nodes}
     for item in items:
@@ -18,16 +22,16 @@ def unknown_field(app: WebApp, items: list[Any]) -> tuple[str, str, str] | None:
         node_id, field_name = str(item.get("nodeId")), str(item.get("fieldName"))
         if node_id not in node_ids:
             return node_id, field_name, "node_not_found_in_workflow"
-        if (node_id, field_name) not in _rules(app.id):
+        if (node_id, field_name) not in _rules(app):
             return node_id, field_name, "field_not_found_in_node_inputs"
     return None
 
 
-def node_errors(app: WebApp, items: list[Any]) -> dict[str, NodeError]:
+def node_errors(app: App, items: list[Any]) -> dict[str, NodeError]:
     """ComfyUI's `node_errors` for values that do not fit their fields; empty when all fit."""
     found: dict[str, NodeError] = {}
     for item in items:
-        node, rule = _rules(app.id)[(str(item["nodeId"]), str(item["fieldName"]))]
+        node, rule = _rules(app)[(str(item["nodeId"]), str(item["fieldName"]))]
         value = as_text(item.get("fieldValue"))
         error = None if value == node["fieldValue"] else _value_error(node, rule, value)
         if error:
@@ -35,8 +39,22 @@ def node_errors(app: WebApp, items: list[Any]) -> dict[str, NodeError]:
     return found
 
 
+def missing_files(app: App, items: list[Any], is_known: Callable[[str], bool]) -> dict[str, NodeError]:
+    """ComfyUI's `node_errors` for names of uploads that this host does not have."""
+    found: dict[str, NodeError] = {}
+    for item in items:
+        node, _ = _rules(app)[(str(item["nodeId"]), str(item["fieldName"]))]
+        name, value = node["fieldName"], as_text(item.get("fieldValue"))
+        if value == node["fieldValue"] or not _UPLOADED.fullmatch(value) or is_known(value):
+            continue
+        details = f"{name} - Invalid file: {value}"
+        error = _error("custom_validation_failed", "Custom validation failed for node", details, name, value)
+        found.setdefault(node["nodeId"], _node_error(app, node))["errors"].append(error)
+    return found
+
+
 def as_text(value: Any) -> str:
-    """A fieldValue as RunningHub reads it: numbers and booleans are taken as their text."""
+    """A fieldValue as RunningHub reads it: numbers and booleans become text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
@@ -51,10 +69,9 @@ def errors_as_text(errors: dict[str, NodeError]) -> str:
     )
 
 
-@cache
-def _rules(app_id: str) -> dict[tuple[str, str], tuple[Node, Any]]:
-    nodes = APPS[app_id].nodes
-    return {(node["nodeId"], node["fieldName"]): (node, _rule(node)) for node in nodes}
+@lru_cache(maxsize=256)
+def _rules(app: App) -> dict[tuple[str, str], tuple[Node, Any]]:
+    return {(node["nodeId"], node["fieldName"]): (node, _rule(node)) for node in app.nodes}
 
 
 def _rule(node: Node) -> Any:
@@ -113,6 +130,6 @@ def _error(kind: str, message: str, details: str, name: str, value: str) -> dict
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-def _node_error(app: WebApp, node: Node) -> NodeError:
+def _node_error(app: App, node: Node) -> NodeError:
     outputs = [node_id for node_id, _ in app.outputs]
     return {"errors": [], "dependent_outputs": outputs, "class_type": node["nodeName"]}

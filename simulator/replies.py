@@ -6,7 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from simulator import codes
-from simulator.apps import WebApp
+from simulator.apps import App
+from simulator.json_response import json_response
 from simulator.payments import coins_left
 from simulator.refusals import Refusal, refusal
 from simulator.state import Task
@@ -18,7 +19,7 @@ COMFY_AUTH = "SIMULATED-COMFY-AUTH-TOKEN"
 
 def envelope(code: int, msg: str, data: Any = None) -> Response:
     """A business response: always HTTP 200."""
-    return _json({"code": code, "msg": msg, "errorMessages": None, "data": data})
+    return json_response({"code": code, "msg": msg, "errorMessages": None, "data": data})
 
 
 def success(data: Any) -> Response:
@@ -35,7 +36,9 @@ def refused(refusal: Refusal) -> Response:
 
 def uploaded(file_name: str, file_type: str) -> Response:
     """The response to an upload, which has no `errorMessages`."""
-    return _json({"code": 0, "msg": "success", "data": {"fileName": file_name, "fileType": file_type}})
+    return json_response(
+        {"code": 0, "msg": "success", "data": {"fileName": file_name, "fileType": file_type}}
+    )
 
 
 def run_accepted(task: Task, status: str, switches: Switches) -> Response:
@@ -135,14 +138,15 @@ def task_end(task: Task, status: str) -> dict[str, Any]:
 
 
 def net_wss_url(task: Task) -> str:
-    """The address of a task's live stream, which this simulator does not serve."""
+    """The address of a task's stream of ComfyUI messages, at this simulator."""
+    address = task.run.base_url.replace("http", "ws", 1)
     return (
-        f"wss://www.runninghub.cn:443/ws/c_instance?c_host=10.2.24.99&c_port=84&clientId={task.client_id}"
+        f"{address}/ws/c_instance?c_host=10.2.24.99&c_port=84&clientId={task.client_id}"
         f"&workflowId={task.app.id}&Rh-Comfy-Auth={COMFY_AUTH}&target=http://ln.runninghub.cn:11075"
     )
 
 
-def _refused_output(app: WebApp) -> dict[str, Any]:
+def _refused_output(app: App) -> dict[str, Any]:
     error = {
         "type": "required_input_missing",
         "message": "Required input is missing",
@@ -156,8 +160,3 @@ def _refused_output(app: WebApp) -> dict[str, Any]:
 def _prompt_tips(outputs: list[str], errors: dict[str, Any]) -> str:
     tips = {"result": not errors, "error": None, "outputs_to_execute": outputs, "node_errors": errors}
     return json.dumps(tips)
-
-
-def _json(body: dict[str, Any]) -> Response:
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(content, media_type="application/json")

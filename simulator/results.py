@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from simulator.apps import Node, WebApp
+from simulator.apps import App, Node
 from simulator.node_check import as_text
 from simulator.state import Task
 from simulator.uploads import UploadStore
@@ -102,7 +102,7 @@ def result_picture(task: Task, uploads: UploadStore) -> bytes:
 
 
 @functools.lru_cache(maxsize=16)
-def cover_picture(app: WebApp) -> bytes:
+def cover_picture(app: App) -> bytes:
     """The app's cover."""
     picture = _landscape(1280, 720, _digest(app.id))
     draw = ImageDraw.Draw(picture)

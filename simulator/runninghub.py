@@ -1,5 +1,7 @@
 """RunningHub's v1 routes: paths, members and responses as its HTTP API has them."""
 
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -7,21 +9,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator import replies
-from simulator.apps import APPS, api_call_demo
+from simulator.apps import api_call_demo
 from simulator.context import Simulator, simulator_of
-from simulator.credentials import json_members, key_of
+from simulator.credentials import json_members
 from simulator.endpoints import Endpoint
 from simulator.refusals import Refusal, params_invalid, refusal, task_not_found
-from simulator.runs import Submission, start_app
-from simulator.state import Seen, Task
+from simulator.request_checks import note, v1_key
+from simulator.runs import Submission, known_workflow, start_app, start_workflow
+from simulator.state import Task
 from simulator.uploads import SUPPORTED, BrokenUpload, UploadForm, UploadTooLarge, last_members
+from simulator.workflows import GRAPHS
+
+Start = Callable[[Simulator, Any, Submission], Awaitable[Task | Refusal]]
 
 
 async def show_app(request: Request) -> Response:
     """An app's inputs."""
     simulator, members = simulator_of(request), dict(request.query_params)
-    _note(simulator, "apiCallDemo", members, request)
-    api_key = _api_key(simulator, members, request)
+    note(simulator, "apiCallDemo", members, request)
+    api_key = v1_key(simulator, members, request)
     if isinstance(api_key, Refusal):
         return replies.refused(api_key)
     webapp_id = members.get("webappId", "")
@@ -29,7 +35,7 @@ async def show_app(request: Request) -> Response:
         return replies.refused(params_invalid("webappId cannot be empty"))
     if not webapp_id.isdecimal():
         return replies.refused(params_invalid())
-    app = APPS.get(webapp_id)
+    app = simulator.apps.get(webapp_id)
     if app is None:
         return replies.refused(refusal(1))
     return replies.success(api_call_demo(app, simulator.base_url(request), api_key))
@@ -47,8 +53,8 @@ async def upload(request: Request) -> Response:
         return replies.refused(params_invalid())
     except UploadTooLarge:
         return replies.refused(refusal(809))
-    _note(simulator, "upload", last_members(form), request)
-    api_key = _api_key(simulator, form.fields, request)
+    note(simulator, "upload", last_members(form), request)
+    api_key = v1_key(simulator, form.fields, request)
     found = api_key if isinstance(api_key, Refusal) else _refuse_upload(form, switches.unsupported_dialect)
     if found:
         return replies.refused(found)
@@ -66,26 +72,42 @@ def _refuse_upload(form: UploadForm, unsupported_dialect: str) -> Refusal | None
 
 
 async def run(request: Request) -> Response:
-    """Start an app: the call that costs."""
+    """Start an AI app: a call that costs."""
+    return await _submit("run", "webappId", start_app, request)
+
+
+async def create(request: Request) -> Response:
+    """Start a workflow: a call that costs."""
+    return await _submit("create", "workflowId", start_workflow, request)
+
+
+async def _submit(endpoint: Endpoint, id_name: str, start: Start, request: Request) -> Response:
     simulator, body = simulator_of(request), await request.body()
     members = json_members(body)
-    _note(simulator, "run", members, request)
-    task = await _run(simulator, members, body, request)
-    if isinstance(task, Refusal):
-        return replies.refused(task)
-    status = "RUNNING" if task.runs_from <= simulator.state.clock() else "QUEUED"
-    return replies.run_accepted(task, status, simulator.state.switches)
-
-
-async def _run(
-    simulator: Simulator, members: dict[str, Any], body: bytes, request: Request
-) -> Task | Refusal:
-    api_key = _api_key(simulator, members, request)
+    note(simulator, endpoint, members, request)
+    api_key = v1_key(simulator, members, request)
     if isinstance(api_key, Refusal):
         simulator.state.runs_refused += 1
-        return api_key
+        return replies.refused(api_key)
     submission = Submission(members, body, api_key, simulator.base_url(request))
-    return await start_app(simulator, members.get("webappId"), submission)
+    task = await start(simulator, members.get(id_name), submission)
+    if isinstance(task, Refusal):
+        return replies.refused(task)
+    return replies.run_accepted(task, simulator.state.status_when_started(task), simulator.state.switches)
+
+
+async def show_workflow(request: Request) -> Response:
+    """A workflow's graph in API format, as a JSON string."""
+    simulator, members = simulator_of(request), json_members(await request.body())
+    note(simulator, "getJsonApiFormat", members, request)
+    api_key = v1_key(simulator, members, request)
+    if isinstance(api_key, Refusal):
+        return replies.refused(api_key)
+    workflow = known_workflow(simulator, members.get("workflowId"))
+    if isinstance(workflow, Refusal):
+        return replies.refused(workflow)
+    prompt = json.dumps(GRAPHS[workflow.id], ensure_ascii=False)
+    return replies.envelope(0, "SUCCESS", {"prompt": prompt})
 
 
 async def outputs(request: Request) -> Response:
@@ -122,8 +144,8 @@ async def cancel(request: Request) -> Response:
 async def account(request: Request) -> Response:
     """What the key's account has left. Documented with `apikey`; clients also send `apiKey`."""
     simulator, members = simulator_of(request), json_members(await request.body())
-    _note(simulator, "accountStatus", members, request)
-    api_key = _api_key(simulator, members, request, name="apikey")
+    note(simulator, "accountStatus", members, request)
+    api_key = v1_key(simulator, members, request, name="apikey")
     if isinstance(api_key, Refusal):
         return replies.refused(api_key)
     active = simulator.state.active(api_key)  # before the balance: it refunds what has failed by now
@@ -138,13 +160,13 @@ async def wrong_path(_: Request) -> Response:
 async def _named_task(simulator: Simulator, endpoint: Endpoint, request: Request) -> Task | Refusal:
     """The task that a body names, or the refusal; the id is checked before the key, as RunningHub does."""
     members = json_members(await request.body())
-    _note(simulator, endpoint, members, request)
+    note(simulator, endpoint, members, request)
     task_id = members.get("taskId")
     if task_id in (None, ""):
         return params_invalid("taskId cannot be empty")
     if not str(task_id).isdecimal() or not str(task_id).strip("0"):
         return params_invalid("taskId must be positive")
-    api_key = _api_key(simulator, members, request)
+    api_key = v1_key(simulator, members, request)
     if isinstance(api_key, Refusal):
         return api_key
     task = simulator.state.find(str(task_id))
@@ -153,30 +175,16 @@ async def _named_task(simulator: Simulator, endpoint: Endpoint, request: Request
     return task
 
 
-def _api_key(
-    simulator: Simulator, members: dict[str, Any], request: Request, name: str = "apiKey"
-) -> str | Refusal:
-    """The caller's key, the body's before the header's, or the refusal."""
-    api_key = key_of(members, request.headers)
-    if not api_key:
-        return params_invalid(f"{name} cannot be empty")
-    if simulator.state.keys and api_key not in simulator.state.keys:
-        return refusal(806)
-    return api_key
-
-
-def _note(simulator: Simulator, endpoint: Endpoint, members: dict[str, Any], request: Request) -> None:
-    simulator.state.last_requests[endpoint] = Seen(members, request.headers.raw)
-
-
 # Plain Starlette routes: FastAPI's would be half of a call's cost, and benchmarks have this as upstream.
 ROUTES = [
     Route("/task/openapi/outputs", outputs, methods=["POST"]),
     Route("/task/openapi/ai-app/run", run, methods=["POST"]),
+    Route("/task/openapi/create", create, methods=["POST"]),
     Route("/task/openapi/upload", upload, methods=["POST"]),
     Route("/api/webapp/apiCallDemo", show_app, methods=["GET"]),
     Route("/task/openapi/cancel", cancel, methods=["POST"]),
     Route("/task/openapi/status", status, methods=["POST"]),
     Route("/uc/openapi/accountStatus", account, methods=["POST"]),
+    Route("/api/openapi/getJsonApiFormat", show_workflow, methods=["POST"]),
     Route("/api/openapi/{rest:path}", wrong_path, methods=["GET", "POST"]),
 ]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator import refusals, replies
-from simulator.apps import APPS, WebApp
+from simulator.apps import App
 from simulator.context import Simulator
-from simulator.node_check import errors_as_text, node_errors, unknown_field
+from simulator.node_check import errors_as_text, missing_files, node_errors, unknown_field
 from simulator.payments import payment_of, price
 from simulator.refusals import Refusal, params_invalid, refusal
 from simulator.state import Run, Task
+from simulator.workflows import NEVER_RUN_WORKFLOW, replaced_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,37 @@ async def start_app(simulator: Simulator, webapp_id: Any, submission: Submission
         return _refused(simulator, params_invalid("webappId cannot be empty"))
     if not str(webapp_id).isdecimal():
         return _refused(simulator, params_invalid())
-    app = APPS.get(str(webapp_id))
+    app = simulator.apps.get(str(webapp_id))
     if app is None:
         return _refused(simulator, refusal(1))
     return await _start(simulator, app, submission)
 
 
-async def _start(simulator: Simulator, app: WebApp, submission: Submission) -> Task | Refusal:
+async def start_workflow(simulator: Simulator, workflow_id: Any, submission: Submission) -> Task | Refusal:
+    """Start a workflow, perhaps with another graph than the stored one, or say why it is not started."""
+    workflow = known_workflow(simulator, workflow_id)
+    if isinstance(workflow, Refusal):
+        return _refused(simulator, workflow)
+    graph = submission.members.get("workflow")
+    replaced = replaced_graph(workflow, graph) if isinstance(graph, str) and graph else workflow
+    if replaced is None:
+        return _refused(simulator, refusal(433))
+    return await _start(simulator, replaced, submission)
+
+
+def known_workflow(simulator: Simulator, workflow_id: Any) -> App | Refusal:
+    """The workflow with an id, or why it cannot be used."""
+    if workflow_id in (None, ""):
+        return params_invalid("workflowId cannot be empty")
+    if not str(workflow_id).isdecimal():
+        return params_invalid()
+    workflow = simulator.workflows.get(str(workflow_id))
+    if workflow is None:
+        return refusal(380)
+    return refusal(810) if workflow.id == NEVER_RUN_WORKFLOW else workflow
+
+
+async def _start(simulator: Simulator, app: App, submission: Submission) -> Task | Refusal:
     state, members = simulator.state, submission.members
     found = _problem(simulator, app, members)
     if found:
@@ -55,7 +80,7 @@ async def _start(simulator: Simulator, app: WebApp, submission: Submission) -> T
     return task
 
 
-def _problem(simulator: Simulator, app: WebApp, members: dict[str, Any]) -> Refusal | None:
+def _problem(simulator: Simulator, app: App, members: dict[str, Any]) -> Refusal | None:
     """What is wrong with the request itself."""
     items = members.get("nodeInfoList") or []
     if not isinstance(items, list) or not isinstance(members.get("webhookUrl"), str | None):
@@ -66,8 +91,15 @@ def _problem(simulator: Simulator, app: WebApp, members: dict[str, Any]) -> Refu
     unknown = unknown_field(app, items)
     if unknown:
         return refusals.node_mismatch(switches, *unknown)
-    errors = node_errors(app, items)
+    errors = node_errors(app, items) or _missing_files(simulator, app, items)
     return replies.validation_failed(switches, errors, errors_as_text(errors)) if errors else None
+
+
+def _missing_files(simulator: Simulator, app: App, items: list[Any]) -> dict[str, Any]:
+    """`node_errors` for uploaded files of the other host; without a host name, any file exists."""
+    if simulator.host_name is None:
+        return {}
+    return missing_files(app, items, simulator.uploads.knows)
 
 
 def _instance_type(members: dict[str, Any]) -> str:

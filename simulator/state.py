@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.apps import WebApp
+from simulator.apps import App
 from simulator.payments import Payment, charge, refund
 from simulator.switches import Switches
 
@@ -21,7 +21,7 @@ MAX_TASKS = 100_000
 class Run:
     """A request to start an app, checked and ready to be accepted."""
 
-    app: WebApp
+    app: App
     api_key: str
     body: bytes
     """The request's body as it came, so that a task stays small."""
@@ -49,7 +49,7 @@ class Task:
     polls: int = 0
 
     @property
-    def app(self) -> WebApp:
+    def app(self) -> App:
         """The app that runs."""
         return self.run.app
 
@@ -122,6 +122,17 @@ class State:
                 self._release_slot(task)
         return self._active.total() if api_key is None else self._active[api_key]
 
+    def running(self, api_key: str) -> int:
+        """How many tasks of a key are running now; the others that are active are queued."""
+        now, all_active = self.clock(), self.active(api_key)
+        active = (self.tasks.get(task_id) for _, task_id in self._endings)
+        queued = sum(
+            1
+            for task in active
+            if task and task.holds_slot and task.run.api_key == api_key and now < task.runs_from
+        )
+        return all_active - queued
+
     def is_full(self, api_key: str) -> bool:
         """Whether a key has as many tasks as it may have."""
         return 0 < self.switches.slots_of(api_key) <= self.active(api_key)
@@ -164,6 +175,10 @@ class State:
         if len(self.tasks) > MAX_TASKS:
             self._release_slot(self.tasks.pop(next(iter(self.tasks))))
 
+    def status_when_started(self, task: Task) -> str:
+        """The status that the response to a run reports: a task that has ended by then was running."""
+        return "RUNNING" if task.runs_from <= self.clock() else "QUEUED"
+
     def find(self, task_id: str) -> Task | None:
         """The task, or None when it is not known or is to be forgotten."""
         return None if self.switches.forget_tasks else self.tasks.get(task_id)
@@ -194,7 +209,9 @@ class State:
         ended = task.ends <= now
         return {
             "taskId": task.id,
-            "webappId": task.app.id,
+            "kind": task.app.kind,
+            "webappId": task.app.id if task.app.kind == "webapp" else None,
+            "workflowId": task.app.id if task.app.kind == "workflow" else None,
             "key_ends_with": task.run.api_key[-4:],
             "nodeInfoList": request.get("nodeInfoList"),
             "webhookUrl": task.run.webhook_url,

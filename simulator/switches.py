@@ -143,6 +143,10 @@ class Switches(BaseModel):
     unsupported_dialect: Literal["808", "301", "accept"] = Field(
         default="808", description="the response to an upload of an unsupported type"
     )
+    queue_status: Literal["numbers", "strings", "hidden", "http_404"] = Field(
+        default="numbers",
+        description="how queue/status reports: as numbers, as strings; not there: 412, or HTTP 404",
+    )
     forget_tasks: bool = Field(default=False, description="accepted tasks are reported as unknown")
     fail_next: Count = Field(default=0, description="so many of the next tasks fail")
     fail_probability: Probability = Field(default=0, description="the share of tasks that fail")

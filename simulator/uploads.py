@@ -114,6 +114,11 @@ class UploadStore:
     def __init__(self) -> None:
         self._directory: Path | None = None
         self._sizes: dict[str, int] = {}
+        self._names: set[str] = set()
+
+    def knows(self, stored_name: str) -> bool:
+        """Whether a file with this name was uploaded here, kept or not."""
+        return stored_name in self._names
 
     def close(self) -> None:
         """Remove all that was kept."""
@@ -137,6 +142,7 @@ class UploadStore:
         with tempfile.NamedTemporaryFile(dir=self._make_directory()) as sink:
             form = await _read(request, UploadForm(boundary, sink, max_bytes), bytes_per_second)
             sink.flush()
+            self._names.add(form.stored_name)
             self._keep(sink.name, form)
         return form
 

@@ -30,7 +30,7 @@ async def test_a_task_is_queued_then_runs_then_has_results(client: httpx.AsyncCl
     clock.now += 1
     running = await poll(client, task_id)
     assert (running["code"], running["msg"]) == (804, "APIKEY_TASK_IS_RUNNING")
-    assert running["data"]["netWssUrl"].startswith("wss://www.runninghub.cn:443/ws/c_instance?")
+    assert running["data"]["netWssUrl"].startswith("ws://rh/ws/c_instance?")
     clock.now += 27
     result = {
         "fileUrl": f"http://rh/files/{task_id}_00001.png",
@@ -58,7 +58,9 @@ async def test_the_board_shows_tasks_in_the_order_of_their_start(
     assert begun == tuple(sorted(begun))
     assert tasks[0] == {
         "taskId": first,
+        "kind": "webapp",
         "webappId": apps.TEXT_TO_IMAGE,
+        "workflowId": None,
         "key_ends_with": "key",
         "nodeInfoList": [item],
         "webhookUrl": None,
