@@ -84,9 +84,16 @@ class FileFaults:
 
         SQLite would go on without an error: a deleted file lives on until the last process closes it.
         """
-        if (lost := self._lost_file()) is not None:
-            self._log(lost, lost)
-            raise unavailable(lost)
+        self._raise(self._lost_file())
+
+    def require_none(self) -> None:
+        """Raise where `fault` says something."""
+        self._raise(self.fault)
+
+    def _raise(self, fault: str | None) -> None:
+        if fault is not None:
+            self._log(fault, fault)
+            raise unavailable(fault)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

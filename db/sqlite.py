@@ -98,8 +98,7 @@ class SqliteFile:
 
     def require_no_fault(self) -> None:
         """Raise DatabaseUnavailable where `fault` says something."""
-        if (fault := self.fault) is not None:
-            raise unavailable(fault)
+        self._faults.require_none()
 
     @property
     def _name(self) -> str:
@@ -170,7 +169,11 @@ class SqliteFile:
         return await self._fetch(self.lister, sql, parameters)
 
     async def count(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
-        """Counts, and whether the database responds: neither waits behind a list."""
+        """Counts, and whether the database responds: neither waits behind a list.
+
+        Raises also where there is a `fault`, so that readiness ends with the first statement that met it.
+        """
+        self.require_no_fault()
         return await self._fetch(self.counter, sql, parameters)
 
     async def _fetch(self, connection: Connection, sql: str, parameters: Parameters | None) -> list[Row]:

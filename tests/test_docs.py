@@ -1,9 +1,11 @@
 """The documents are checked against the code: what they list is complete, and their commands work."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,16 +212,17 @@ def test_every_curl_call_of_the_api_page_succeeds(
 
 
 @pytest.mark.processes
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3 program here")
-def test_a_restored_backups_waiting_tasks_are_handed_over_to_a_manual_decision(tmp_path: Path) -> None:
-    (command,) = re.findall(r'(?m)^sqlite3 tasks\.db "UPDATE .*$', read("docs/deployment.md"))
+@both("backup")
+def test_the_backup_pages_commands_do_what_it_says(page: str, tmp_path: Path) -> None:
+    commands = "\n".join(re.findall(r"(?m)^python -m db\..*$", read(page)))
     database = tmp_path / "tasks.db"
     # RunningHub is not reached, so that the task waits.
     waiting = {"POLL_INTERVAL_S": "0.1"}
     with start_service("http://127.0.0.1:1", database, env=waiting) as service:
         httpx.post(f"{service.url}/submit_task", json={"webappId": "1", "nodeInfoList": []})
         assert newest_task(service)["status"] == "PENDING"
-    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    python = {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, env=python, check=True)
     with start_service("http://127.0.0.1:1", database, env=waiting) as service:
         task = newest_task(service)
         assert (task["status"], task["error"]["code"]) == ("SUBMIT_UNKNOWN", "restored")
