@@ -44,7 +44,7 @@ from errors import (
     WebappNotFound,
 )
 from files.upload import open_upload
-from forms.builder import WebappForm
+from forms.types import Form
 from logs import configure_logging
 from models import Task, TaskStatus
 from services import Services, running
@@ -104,10 +104,10 @@ async def task_response(services: Services, task: Task) -> TaskResponse:
 )
 async def get_node_info(
     body: NodeInfoRequest, services: ServicesDep, rate_limiter: RateLimiterDep, request: Request
-) -> WebappForm:
+) -> Form:
     if body.refresh:
         await rate_limiter.check(request)
-    return await services.forms.give(body.webapp_id, refresh=body.refresh)
+    return await services.forms.get("webapp", body.webapp_id, refresh=body.refresh)
 
 
 @router.post(

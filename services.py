@@ -14,7 +14,9 @@ from config import Settings
 from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
-from forms.cache import FormCache
+from forms.builder import webapp_form
+from forms.cache import FetchForm, FormCache
+from forms.types import Form
 from secret_key import SecretKey
 from stop_signals import on_stop_signal
 from task_service import TaskService
@@ -81,9 +83,18 @@ def _check_database_url(settings: Settings) -> None:
         raise StartRefused(f"{start}: the folder {folder} does not exist")
 
 
+def fetch_form(webapps: WebappService) -> FetchForm:
+    """How the cache obtains a form from RunningHub."""
+
+    async def fetch(_: str, webapp_id: str) -> Form:
+        return webapp_form(webapp_id, await webapps.app_data(webapp_id))
+
+    return fetch
+
+
 def _build(settings: Settings, secret: SecretKey, database: Database, client: httpx.AsyncClient) -> Services:
     webapps = WebappService(client, settings)
-    forms = FormCache(webapps, settings.node_info_ttl_s)
+    forms = FormCache(fetch_form(webapps), settings.node_info_ttl_s)
     run_times = RunTimes(database)
     submitter = Submitter(database, webapps, settings, secret)
     pace = Pace()

@@ -11,7 +11,6 @@ from typing import Any
 from config import Settings
 from database import Database
 from errors import (
-    AppError,
     IdempotencyKeyReused,
     InvalidNodeInfo,
     NotCancellable,
@@ -20,7 +19,8 @@ from errors import (
     TaskNotFound,
     TooManyPending,
 )
-from forms.cache import Form, FormCache
+from forms.cache import FormCache
+from forms.types import Form
 from forms.validation import validate_node_info, value_warnings
 from models import MAY_BE_AT_RUNNINGHUB, Change, LimiterSignal, NewTask, Task, TaskStatus
 from secret_key import SecretKey
@@ -124,20 +124,18 @@ class TaskService:
 
     async def _check(self, submission: Submission) -> list[dict[str, Any]]:
         """Refuse values that cannot work, by the app's form; no form to be had means no check."""
-        try:
-            form = await self._forms.cached(submission.webapp_id)
-            errors = validate_node_info(form, submission.node_info)
-            if errors:
-                form = await self._forms.fetch(submission.webapp_id)
-                errors = validate_node_info(form, submission.node_info)
-        except AppError as problem:
-            log.info("no form to check values by", extra={"problem": problem.code})
+        form = await self._forms.cached_or_fetch("webapp", submission.webapp_id)
+        errors = validate_node_info(form, submission.node_info) if form else []
+        if errors:
+            form = await self._forms.fetch("webapp", submission.webapp_id)
+            errors = validate_node_info(form, submission.node_info) if form else []
+        if form is None:
             return []
         if errors and form["nodeInfoList"]:  # an empty one says nothing about the app's fields
             raise InvalidNodeInfo(
                 "Some values do not fit the app's form; nothing was submitted. See `errors`.", errors=errors
             )
-        seen = self._forms.last_given(submission.webapp_id)
+        seen = self._forms.last_returned("webapp", submission.webapp_id)
         return value_warnings(form, submission.node_info) + _changes(seen, form, submission.node_info)
 
     async def task(self, ref: str) -> Task:

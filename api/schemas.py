@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from forms.builder import sent_value
+from forms.values import sent_value
 from models import Task, TaskStatus
 from task_service import Submission
 

@@ -1,37 +1,88 @@
-"""The check before paying: values about to be sent, held against the app's form."""
+"""Validation before anything is paid: the values of a submit, validated against the form."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonschema_rs import Draft202012Validator
 
-from forms.builder import NodeField, WebappForm, field_keys, read_number, sent_value
+from forms.json_schema import field_keys
+from forms.types import Form, NodeField
+from forms.values import read_number, sent_value
 
 MAX_ALLOWED_SHOWN = 20
+NO_FIELD_IN_APP = "The app has no such field."
+NO_FIELD_IN_WORKFLOW = "The workflow has no such field."
+KEY_FORMAT = "A key is the node id, a dot and the field name."
 
 NodeInfo = Mapping[str, Any]
 """One entry of a submitted `nodeInfoList`."""
 
 
-def validate_node_info(form: WebappForm, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
+class _Rule(NamedTuple):
+    field: NodeField
+    schema: dict[str, Any]
+    validator: Draft202012Validator
+
+
+def validate_node_info(form: Form, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
     """What is wrong with the values, in their order; empty when nothing is.
 
     Each is `{"nodeId", "fieldName", "msg"}`, with the first choices as `allowed` where there are choices.
+    A form that was truncated does not know every field, so it rejects none.
     """
-    known = _known_fields(form)
+    items = [(_identity(item), item.get("fieldValue")) for item in node_info_list]
+    rules = _rules(form, {identity for identity, _ in items})
+    unknown_fault = None if form.get("truncated") else {"msg": _no_such_field(form)}
     errors: list[dict[str, Any]] = []
-    for item in node_info_list:
-        node_id, field_name = _identity(item)
-        fault = _fault(item, known.get((node_id, field_name)))
+    for identity, value in items:
+        fault = _fault(rules[identity], value) if identity in rules else unknown_fault
         if fault:
-            errors.append({"nodeId": node_id, "fieldName": field_name, **fault})
+            errors.append({"nodeId": identity[0], "fieldName": identity[1], **fault})
     return errors
 
 
-def value_warnings(form: WebappForm, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
-    """The files that would run as the author left them, sent as saved or not sent at all.
+def _rules(form: Form, identities: set[tuple[str, str]]) -> dict[tuple[str, str], _Rule]:
+    """The rule for each of the fields; where two have the same identity, the first one counts."""
+    return {
+        identity: _Rule(field, schema, Draft202012Validator(schema))
+        for _, field, schema in reversed(_fields(form))
+        if (identity := _identity(field)) in identities
+    }
 
-    They run and cost like any other, on the author's picture; rarely is that meant.
+
+def node_info_from_values(
+    form: Form | None, values: Mapping[str, Any]
+) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """The `nodeInfoList` for a flat object with the keys of `schema`, and an error for each unknown key.
+
+    Without the whole form (None, or one that was truncated) a key that it does not know is split at its first
+    dot: node ids have none in practice, and RunningHub rejects a field that does not exist.
+    """
+    known = {key: field for key, field, _ in reversed(_fields(form))} if form else {}
+    unknown_msg = _no_such_field(form) if form and not form.get("truncated") else None
+    node_info_list: list[dict[str, str]] = []
+    errors: list[dict[str, Any]] = []
+    for key, value in values.items():
+        node_id, _, field_name = key.partition(".")
+        msg = unknown_msg or (None if node_id and field_name else KEY_FORMAT)
+        if field := known.get(key):
+            node_info_list.append(_item(field["nodeId"], field["fieldName"], field["fieldType"], value))
+        elif msg:
+            errors.append({"nodeId": node_id, "fieldName": field_name, "msg": msg})
+        else:
+            node_info_list.append(_item(node_id, field_name, "", value))
+    return node_info_list, errors
+
+
+def _item(node_id: str, field_name: str, field_type: str, value: Any) -> dict[str, str]:
+    kind = {"fieldType": field_type} if field_type else {}
+    return {"nodeId": node_id, "fieldName": field_name, **kind, "fieldValue": sent_value(value)}
+
+
+def value_warnings(form: Form, node_info_list: Sequence[NodeInfo]) -> list[dict[str, Any]]:
+    """Warnings for files that stay as the author saved them, whether sent as saved or not sent at all.
+
+    The task runs and is charged for, but on the author's file, which is rarely intended.
     """
     sent = {_identity(item): sent_value(item.get("fieldValue")) for item in node_info_list}
     return [
@@ -41,11 +92,11 @@ def value_warnings(form: WebappForm, node_info_list: Sequence[NodeInfo]) -> list
             "message": "The author's sample file will be used; upload your own if that is not meant.",
         }
         for field in form["nodeInfoList"]
-        if _holds_sample(field) and sent.get(_identity(field), field["fieldValue"]) == field["fieldValue"]
+        if _has_sample(field) and sent.get(_identity(field), field["fieldValue"]) == field["fieldValue"]
     ]
 
 
-def _holds_sample(field: NodeField) -> bool:
+def _has_sample(field: NodeField) -> bool:
     saved = field["fieldValue"].strip()
     return field["input"]["accept"] is not None and saved.lower() not in {"", "none"}
 
@@ -54,22 +105,30 @@ def _identity(item: Mapping[str, Any]) -> tuple[str, str]:
     return sent_value(item.get("nodeId")), sent_value(item.get("fieldName"))
 
 
-def _known_fields(form: WebappForm) -> dict[tuple[str, str], tuple[NodeField, dict[str, Any]]]:
-    known: dict[tuple[str, str], tuple[NodeField, dict[str, Any]]] = {}
-    fields = form["nodeInfoList"]
-    for key, field in zip(field_keys(fields), fields, strict=True):
-        known.setdefault(_identity(field), (field, form["schema"]["properties"][key]))
-    return known
+def _fields(form: Form) -> list[tuple[str, NodeField, dict[str, Any]]]:
+    """Each field with its key and the schema that its values must pass."""
+    fields, properties = form["nodeInfoList"], form["schema"]["properties"]
+    keyed = zip(field_keys(fields), fields, strict=True)
+    return [(key, field, _value_schema(form, properties[key])) for key, field in keyed]
 
 
-def _fault(item: NodeInfo, known: tuple[NodeField, dict[str, Any]] | None) -> dict[str, Any] | None:
-    if known is None:
-        return {"msg": "The app has no such field."}
-    field, schema = known
-    value = _instance(schema, item.get("fieldValue"))
+def _value_schema(form: Form, schema: dict[str, Any]) -> dict[str, Any]:
+    """In a workflow's graph `8` can be the 8.0 of a float, so that any number may be valid there."""
+    if "workflowId" in form and schema["type"] == "integer":
+        return schema | {"type": "number"}
+    return schema
+
+
+def _no_such_field(form: Form) -> str:
+    return NO_FIELD_IN_WORKFLOW if "workflowId" in form else NO_FIELD_IN_APP
+
+
+def _fault(rule: _Rule, sent: Any) -> dict[str, Any] | None:
+    field, schema, validator = rule
+    value = _instance(schema, sent)
     if value == _instance(schema, field["fieldValue"]):
         return None
-    error = next(Draft202012Validator(schema).iter_errors(value), None)
+    error = next(validator.iter_errors(value), None)
     if error is None:
         return None
     options = field["input"]["options"] or []
@@ -78,7 +137,7 @@ def _fault(item: NodeInfo, known: tuple[NodeField, dict[str, Any]] | None) -> di
 
 
 def _instance(schema: Mapping[str, Any], value: Any) -> str | int | float | bool:
-    """The value as its schema's type; a text that is none stays a text, which the schema then refuses."""
+    """The value in its schema's type; a text of another type stays a text, which the schema then rejects."""
     text = sent_value(value)
     if schema["type"] == "boolean":
         return {"true": True, "false": False}.get(text, text)

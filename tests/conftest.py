@@ -16,6 +16,7 @@ from database import Database
 from forms.cache import FormCache
 from models import Change, NewTask, Task, TaskStatus
 from secret_key import SecretKey
+from services import fetch_form
 from task_service import TaskService
 from tasks.poll_schedule import Pace
 from tasks.run_times import RunTimes
@@ -176,7 +177,7 @@ def make_core(
         settings = settings_with(**values)
         secret = SecretKey.next_to(str(tmp_path / "tasks.db"))
         webapps = WebappService(client, settings)
-        forms = FormCache(webapps, settings.node_info_ttl_s)
+        forms = FormCache(fetch_form(webapps), settings.node_info_ttl_s)
         run_times = RunTimes(database)
         submitter = Submitter(database, webapps, settings, secret)
         tasks = TaskService(database, webapps, submitter, forms, run_times, secret, settings, Pace())

@@ -217,7 +217,7 @@ async def test_a_form_is_fetched_anew_before_it_refuses(core: Core, runninghub: 
     wider = FORM_NODE | {"fieldData": '["INT", {"min": 1, "max": 100}]'}
     pages = [httpx.Response(200, json=form_with(node)) for node in (FORM_NODE, wider)]
     runninghub.form.mock(side_effect=pages)
-    await core.forms.cached(WEBAPP_ID)
+    await core.forms.cached_or_fetch("webapp", WEBAPP_ID)
     task, _ = await core.tasks.submit(Submission(WEBAPP_ID, [STEPS | {"fieldValue": "99"}]))
     assert task.status is S.RUNNING
     assert runninghub.form.call_count == 2
@@ -264,8 +264,8 @@ async def test_a_field_that_changed_since_the_front_end_read_it_is_a_warning(
     changed = FORM_NODE | {"fieldValue": "30"}
     pages = [httpx.Response(200, json=form_with(NODE, node)) for node in (FORM_NODE, changed)]
     runninghub.form.mock(side_effect=pages)
-    await core.forms.give(WEBAPP_ID)
-    await core.forms.fetch(WEBAPP_ID)
+    await core.forms.get("webapp", WEBAPP_ID)
+    await core.forms.fetch("webapp", WEBAPP_ID)
     _, warnings = await core.tasks.submit(Submission(WEBAPP_ID, [NODE, STEPS]))
     assert warnings == [
         {

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forms.builder import WebappForm, webapp_form
+from forms.builder import webapp_form
+from forms.types import WebappForm
 from forms.validation import validate_node_info, value_warnings
 
 SAMPLES = json.loads((Path(__file__).parent.parent / "data" / "field-data.json").read_text(encoding="utf-8"))
