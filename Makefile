@@ -5,7 +5,7 @@ PORT ?= 8000
 SIMULATOR_PORT ?= 9000
 BIN := .venv/bin
 
-.PHONY: help demo run test units check format chaos bench fuzz screenshots lock clean
+.PHONY: help demo run test units check format chaos bench fuzz client screenshots lock clean
 
 help:
 	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
@@ -15,6 +15,7 @@ help:
 	@echo "make chaos   kill -9 rounds      make fuzz         ten minutes of unusual requests"
 	@echo "make bench   performance         make format       formats the code"
 	@echo "make lock    pins the versions   make screenshots  the pictures of the docs"
+	@echo "make client  the types and the built module of the client package"
 	@echo "PORT=, HOST= and SIMULATOR_PORT= are honoured."
 
 .venv/bin/python:
@@ -75,6 +76,10 @@ lock: .venv/bin/python
 	$(BIN)/uv pip compile requirements.txt --quiet --upgrade --generate-hashes \
 	  --universal --python-version 3.11 --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
+
+client: .venv/run
+	$(BIN)/python -c 'import json, main; print(json.dumps(main.app.openapi()))' > client/openapi.json
+	cd client && npm ci --ignore-scripts && npm run generate && npm run build
 
 screenshots: .venv/dev
 	$(BIN)/python docs/take_screenshots.py

@@ -1,0 +1,62 @@
+import { type RequestOptions, type TokenSource, type Transport } from './connection.js';
+import { type FollowOptions } from './follow.js';
+import { type Output } from './outputs.js';
+import { type RunStorage, type UnfinishedRun } from './runs.js';
+import { type UploadOptions } from './upload.js';
+import type { FieldValues, SubmitBody, Task, TaskPage, TaskQuery, UploadedFile, WebappForm } from './types.js';
+export interface GatewayOptions {
+    /** Where the gateway is; '' for a page that the gateway itself serves. */
+    baseUrl: string;
+    token?: TokenSource | null;
+    /** Where unfinished runs are remembered; `sessionStorage` in a browser. `null`: in memory only. */
+    storage?: RunStorage | null;
+    /** The first delay before a failed call is repeated; it doubles from there. */
+    retryDelayMs?: number;
+    fetch?: Transport;
+}
+export interface RunOptions extends FollowOptions, Partial<Omit<SubmitBody, 'webappId' | 'nodeInfoList' | 'values'>> {
+    values?: FieldValues;
+    /** Your own key for this run. Without it the client makes one, and uses it again as long as the outcome is unknown. */
+    idempotencyKey?: string;
+}
+export interface RerunOptions extends FollowOptions {
+    idempotencyKey?: string;
+}
+export interface FinishedRun {
+    task: Task;
+    outputs: Output[];
+}
+export interface CallOptions {
+    signal?: AbortSignal | undefined;
+}
+export interface Gateway {
+    /** An app's form. `refresh` makes the gateway fetch it from RunningHub again. */
+    form(webappId: string, options?: CallOptions & {
+        refresh?: boolean;
+    }): Promise<WebappForm>;
+    upload(file: Blob, options?: UploadOptions): Promise<UploadedFile>;
+    /**
+     * Submits a run once and follows it to its end, through lost responses, reconnects and restarts of the gateway.
+     * Rejects with a TaskFailure where the task did not succeed, with a GatewayProblem where it was refused, and with
+     * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
+     */
+    run(form: string | {
+        webappId: string;
+    }, options?: RunOptions): Promise<FinishedRun>;
+    /** Runs a final task's values again, as a new task. */
+    rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
+    /** The runs that have not ended yet, those of the page before its reload included. */
+    unfinished(): UnfinishedRun[];
+    /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
+    resume(idempotencyKey: string, options?: FollowOptions): Promise<FinishedRun>;
+    /** Removes a run from `unfinished`. Its task is not touched. */
+    forget(idempotencyKey: string): void;
+    tasks(query?: TaskQuery, options?: CallOptions): Promise<TaskPage>;
+    task(taskId: string, options?: CallOptions): Promise<Task>;
+    /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
+    follow(taskId: string, options?: FollowOptions): Promise<Task>;
+    cancel(taskId: string, options?: CallOptions): Promise<Task>;
+    /** Any other route: a response's JSON, with the token and the errors of all other calls. */
+    request<T>(path: string, options?: RequestOptions): Promise<T>;
+}
+export declare function createGateway(options: GatewayOptions): Gateway;
