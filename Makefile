@@ -3,7 +3,10 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 SIMULATOR_PORT ?= 9000
+# Many tests wait for processes: two files at a time are faster even on two cores. 0: one after the other.
+TEST_WORKERS ?= 2
 BIN := .venv/bin
+PARALLEL := -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: help demo run test units check format chaos bench fuzz client screenshots lock clean
 
@@ -46,7 +49,7 @@ run: .venv/run
 	@HOST=$(HOST) PORT=$(PORT) $(BIN)/python main.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 units: .venv/dev
 	$(BIN)/python -m pytest -m "not processes"
@@ -55,7 +58,7 @@ check: .venv/bench
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 format: .venv/dev
 	$(BIN)/ruff format .

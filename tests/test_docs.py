@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 from starlette.routing import Route
 
-from config import Settings
+from config import ServerSettings, Settings
 from errors import AppError
 from main import create_app
 from models import TRANSITIONS, TaskStatus
@@ -32,6 +32,11 @@ PLAN = ("/get_node_info", "/upload", "/submit_task", "/task/query_task_status", 
 TEXT_TO_IMAGE = "1992755951447109633"
 
 NO_DOTENV: dict[str, Any] = {"_env_file": None}
+DEFAULTS = {
+    name.upper(): field.default
+    for settings in (Settings, ServerSettings)
+    for name, field in settings.model_fields.items()
+}
 
 Table = list[list[str]]
 
@@ -259,9 +264,7 @@ def test_the_readme_names_only_routes_that_exist(page: str) -> None:
 @both("configuration")
 def test_every_setting_is_listed_with_its_default(page: str) -> None:
     none = "无" if "zh-CN" in page else "none"
-    assert settings_rows(page) == {
-        name.upper(): shown_default(field.default) or none for name, field in Settings.model_fields.items()
-    }
+    assert settings_rows(page) == {name: shown_default(default) or none for name, default in DEFAULTS.items()}
 
 
 @in_both_readmes
@@ -363,14 +366,15 @@ def test_every_reference_page_has_a_twin() -> None:
 def test_the_example_of_a_dotenv_file_shows_every_setting_with_its_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    for name in DEFAULTS:
+        monkeypatch.delenv(name, raising=False)
     explained = re.findall(r"(?m)^# .+\n#?([A-Z_]+)=", read(".env.example"))
-    assert explained == [name.upper() for name in Settings.model_fields]
+    assert explained == list(DEFAULTS)
     everything = tmp_path / "env"
     everything.write_text(re.sub(r"(?m)^#([A-Z_]+=)", r"\1", read(".env.example")), "utf-8")
     shown: dict[str, Any] = {"_env_file": everything}
     assert Settings(**shown) == Settings(**NO_DOTENV)
+    assert ServerSettings(**shown) == ServerSettings(**NO_DOTENV)
     assert set(re.findall(r"(?m)^([A-Z_]+)=", everything.read_text("utf-8"))) == set(explained)
 
 
