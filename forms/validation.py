@@ -28,11 +28,11 @@ def validate_node_info(form: Form, node_info_list: Sequence[NodeInfo]) -> list[d
     """What is wrong with the values, in their order; empty when nothing is.
 
     Each is `{"nodeId", "fieldName", "msg"}`, with the first choices as `allowed` where there are choices.
-    A form that was truncated does not know every field, so it rejects none.
+    A form that is empty or truncated does not know every field, so it rejects none.
     """
     items = [(_identity(item), item.get("fieldValue")) for item in node_info_list]
     rules = _rules(form, {identity for identity, _ in items})
-    unknown_fault = None if form.get("truncated") else {"msg": _no_such_field(form)}
+    unknown_fault = {"msg": _no_such_field(form)} if _is_complete(form) else None
     errors: list[dict[str, Any]] = []
     for identity, value in items:
         fault = _fault(rules[identity], value) if identity in rules else unknown_fault
@@ -55,11 +55,11 @@ def node_info_from_values(
 ) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """The `nodeInfoList` for a flat object with the keys of `schema`, and an error for each unknown key.
 
-    Without the whole form (None, or one that was truncated) a key that it does not know is split at its first
-    dot: node ids have none in practice, and RunningHub rejects a field that does not exist.
+    Without a complete form (None, or an empty or truncated one) an unknown key is split at its first dot:
+    node ids have none in practice, and RunningHub rejects a field that does not exist.
     """
     known = {key: field for key, field, _ in reversed(_fields(form))} if form else {}
-    unknown_msg = _no_such_field(form) if form and not form.get("truncated") else None
+    unknown_msg = _no_such_field(form) if form and _is_complete(form) else None
     node_info_list: list[dict[str, str]] = []
     errors: list[dict[str, Any]] = []
     for key, value in values.items():
@@ -117,6 +117,11 @@ def _value_schema(form: Form, schema: dict[str, Any]) -> dict[str, Any]:
     if "workflowId" in form and schema["type"] == "integer":
         return schema | {"type": "number"}
     return schema
+
+
+def _is_complete(form: Form) -> bool:
+    """RunningHub describes an app that was never run on its site without any field."""
+    return bool(form["nodeInfoList"]) and not form.get("truncated")
 
 
 def _no_such_field(form: Form) -> str:

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from forms.builder import webapp_form
-from forms.types import FieldInput, WebappForm
+from forms.types import FieldInput, InputType, WebappForm
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -116,3 +116,13 @@ APP_MEMBERS = {
     "descriptionEn": JSON,
     "accessEncrypted": JSON,
 }
+
+
+def assert_input_is_sound(shown: FieldInput) -> None:
+    options = shown["options"]
+    assert set(shown) == FieldInput.__required_keys__
+    assert shown["type"] in get_args(InputType)
+    assert (options is not None) == (shown["type"] == "select")
+    assert all(isinstance(option["value"], str) for option in options or [])
+    assert all(abs(shown[name] or 0) < 2**53 for name in ("min", "max", "step"))
+    assert (shown["accept"] is not None) == (shown["type"] in {"image", "audio", "video", "file"})

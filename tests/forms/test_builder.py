@@ -1,7 +1,7 @@
 """The form of an app, whatever RunningHub's description of it lacks, and what must never be passed on."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forms.builder import webapp_form
-from forms.types import FieldInput, InputType, NodeField, WebappForm
-from tests.forms.samples import APP_MEMBERS, DEMO, TEXT, form_of, input_of, node
+from forms.types import NodeField, WebappForm
+from tests.forms.samples import APP_MEMBERS, DEMO, TEXT, assert_input_is_sound, form_of, input_of, node
 
 
 def test_the_recorded_app_becomes_the_whole_answer() -> None:
@@ -224,13 +224,3 @@ def test_whatever_runninghub_answers_the_form_keeps_its_promises(data: dict[str,
     for field in form["nodeInfoList"]:
         assert set(field) == NodeField.__required_keys__
         assert_input_is_sound(field["input"])
-
-
-def assert_input_is_sound(shown: FieldInput) -> None:
-    options = shown["options"]
-    assert set(shown) == FieldInput.__required_keys__
-    assert shown["type"] in get_args(InputType)
-    assert (options is not None) == (shown["type"] == "select")
-    assert all(isinstance(option["value"], str) for option in options or [])
-    assert all(abs(shown[name] or 0) < 2**53 for name in ("min", "max", "step"))
-    assert (shown["accept"] is not None) == (shown["type"] in {"image", "audio", "video", "file"})
