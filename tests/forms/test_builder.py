@@ -13,7 +13,7 @@ from forms.types import NodeField, WebappForm
 from tests.forms.samples import APP_MEMBERS, DEMO, TEXT, assert_input_is_sound, form_of, input_of, node
 
 
-def test_the_recorded_app_becomes_the_whole_answer() -> None:
+def test_the_recorded_app_gives_the_whole_response() -> None:
     checkpoint, lora, positive, negative = DEMO["nodeInfoList"]
     unconstrained = {"options": None, "min": None, "max": None, "step": None, "accept": None}
 
@@ -121,7 +121,7 @@ def test_a_description_is_plain_text(markup: Any, text: str) -> None:
     assert webapp_form("1", {"description": markup})["description"] == text
 
 
-def test_a_description_in_one_language_stands_in_for_the_other() -> None:
+def test_a_description_in_one_language_replaces_a_missing_one() -> None:
     chinese = webapp_form("1", {"description": "<p>中文</p>", "descriptionEn": "<p></p>"})
     english = webapp_form("1", {"description": None, "descriptionEn": "<p>English</p>"})
 
@@ -129,7 +129,7 @@ def test_a_description_in_one_language_stands_in_for_the_other() -> None:
     assert (english["description"], english["descriptionEn"]) == ("English", "English")
 
 
-def test_an_app_of_which_nothing_is_known_is_an_empty_form() -> None:
+def test_an_app_without_any_member_gives_an_empty_form() -> None:
     assert webapp_form("7", {}) == {
         "webappId": "7",
         "webappName": "",
@@ -150,7 +150,7 @@ def test_an_app_of_which_nothing_is_known_is_an_empty_form() -> None:
     }
 
 
-def test_odd_members_become_the_types_of_the_contract() -> None:
+def test_members_of_other_types_become_the_types_of_the_contract() -> None:
     form = webapp_form(
         "7",
         {
@@ -204,7 +204,7 @@ def with_unknown_members(value: Any) -> Any:
     return value
 
 
-def test_members_that_the_contract_does_not_list_never_come_through() -> None:
+def test_members_that_the_contract_does_not_list_are_never_passed_on() -> None:
     parsed = [member | {"fieldData": json.loads(member["fieldData"])} for member in DEMO["nodeInfoList"]]
     padded = with_unknown_members(DEMO | {"nodeInfoList": parsed})
 
@@ -214,7 +214,7 @@ def test_members_that_the_contract_does_not_list_never_come_through() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.fixed_dictionaries({}, optional=APP_MEMBERS))
-def test_whatever_runninghub_answers_the_form_keeps_its_promises(data: dict[str, Any]) -> None:
+def test_any_response_gives_a_well_formed_form(data: dict[str, Any]) -> None:
     form = webapp_form("1", data)
 
     json.dumps(form, ensure_ascii=False, allow_nan=False).encode()

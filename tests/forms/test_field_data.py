@@ -1,4 +1,4 @@
-"""Every known shape of `fieldData`, and anything else in its place."""
+"""Reading `fieldData`: every known shape, and anything else in its place."""
 
 import json
 from typing import Any
@@ -97,7 +97,9 @@ def test_the_type_follows_the_field_type_and_the_shape(field_type: Any, field_da
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_broken_unknown_or_oversized_field_data_gives_a_text_input(field_type: str, field_data: Any) -> None:
+def test_malformed_unknown_or_oversized_field_data_gives_a_text_input(
+    field_type: str, field_data: Any
+) -> None:
     assert input_of(field_type, field_data) == TEXT
 
 
@@ -109,7 +111,7 @@ def test_a_thousand_choices_and_sixty_four_thousand_characters_are_still_read() 
     assert input_of("INT", '["INT", {"max": 5}]'.ljust(65_537)) == TEXT
 
 
-def test_a_structure_nested_without_end_is_read_as_no_choice() -> None:
+def test_a_deeply_nested_structure_has_no_choices_and_no_value() -> None:
     nested: list[Any] = []
     for _ in range(10_000):
         nested = [nested]
@@ -138,7 +140,7 @@ def test_a_structure_nested_without_end_is_read_as_no_choice() -> None:
         ('[["\\ud800"]]', ["?"]),
     ],
 )
-def test_choices_are_strings_in_order_and_each_once(field_data: Any, values: list[str]) -> None:
+def test_choices_are_unique_strings_in_their_order(field_data: Any, values: list[str]) -> None:
     assert values_of("LIST", field_data) == values
 
 
@@ -189,7 +191,7 @@ def test_a_choice_is_labelled_by_description_or_name_or_label_or_value() -> None
         ("LIST", [{"name": "x", "index": "y"}, {"name": "y", "index": "z"}, {"default": "y"}], "y"),
     ],
 )
-def test_the_default_is_the_nodes_own_typed_as_the_input(
+def test_the_default_is_the_nodes_own_in_the_inputs_type(
     field_type: str, field_data: Any, default: Any
 ) -> None:
     found = input_of(field_type, field_data)["default"]
@@ -223,7 +225,7 @@ def test_the_default_is_the_nodes_own_typed_as_the_input(
     ],
 )
 @pytest.mark.parametrize(("name", "keyword"), [("min", "minimum"), ("max", "maximum")])
-def test_a_bound_is_kept_where_javascript_holds_it_exactly(
+def test_a_bound_is_kept_where_javascript_represents_it_exactly(
     name: str, keyword: str, bound: str, kept: float | None
 ) -> None:
     field_data = f'["FLOAT", {{"{name}": {bound}}}]'
@@ -232,7 +234,7 @@ def test_a_bound_is_kept_where_javascript_holds_it_exactly(
     assert property_of("FLOAT", field_data).get(keyword) == kept
 
 
-def test_bounds_that_leave_no_value_are_dropped_and_equal_ones_are_kept() -> None:
+def test_bounds_that_exclude_every_value_are_dropped_and_equal_ones_are_kept() -> None:
     crossed = input_of("INT", ["INT", {"min": 5, "max": 4, "step": 2}])
     equal = input_of("INT", ["INT", {"min": 5, "max": 5}])
 
@@ -254,7 +256,7 @@ def test_a_step_is_positive_or_none(step: Any, kept: float | None) -> None:
         ("ZIP", "file", ".zip"),
     ],
 )
-def test_a_file_field_says_which_files_it_takes(field_type: str, kind: str, accept: str) -> None:
+def test_a_file_field_lists_the_files_it_accepts(field_type: str, kind: str, accept: str) -> None:
     assert input_of(field_type, None) == NO_CONSTRAINTS | {"type": kind, "accept": accept}
 
 

@@ -97,13 +97,13 @@ def test_integers_get_an_integer_schema_with_their_saved_value() -> None:
         ),
     ],
 )
-def test_the_schema_carries_type_choices_hints_and_the_saved_value(
+def test_the_schema_has_the_type_the_choices_and_the_saved_value(
     field_type: str, field_data: Any, saved: Any, expected: dict[str, Any]
 ) -> None:
     assert property_of(field_type, field_data, saved) == expected
 
 
-def test_an_untouched_form_fits_its_own_schema() -> None:
+def test_the_defaults_are_the_saved_values_and_pass_their_own_schema() -> None:
     form = form_of(
         *(node(**sample, nodeId=str(number)) for number, sample in enumerate(map(renamed, SAMPLES)))
     )
@@ -125,7 +125,7 @@ def renamed(sample: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_fields_keep_apart_whatever_their_names_hold() -> None:
+def test_every_field_has_a_key_of_its_own() -> None:
     identities = [
         ("150:5", "text"),
         ("150:5", "sampling_mode.top_p"),
@@ -150,7 +150,7 @@ def test_fields_keep_apart_whatever_their_names_hold() -> None:
     assert list(form["schema"]["properties"]) == keys[:-1]
 
 
-def test_of_two_entries_for_one_field_the_first_draws_it() -> None:
+def test_of_two_entries_for_one_field_the_first_counts() -> None:
     form = form_of(node("INT"), node("BOOLEAN"))
 
     assert form["schema"]["properties"] == {"1.field": {"type": "integer", "title": "field"}}
@@ -158,12 +158,15 @@ def test_of_two_entries_for_one_field_the_first_draws_it() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(SAMPLES), JSON)
-def test_every_saved_value_is_a_string_and_every_default_fits_its_schema(
-    sample: dict[str, Any], saved: Any
-) -> None:
+def test_the_default_is_the_value_and_passes_its_schema(sample: dict[str, Any], saved: Any) -> None:
     form = form_of(node(sample["fieldType"], sample["fieldData"], fieldValue=saved))
     schema = form["schema"]["properties"]["1.field"]
 
-    assert isinstance(form["nodeInfoList"][0]["fieldValue"], str)
+    value = form["nodeInfoList"][0]["input"]["value"]
+    validator = jsonschema_rs.Draft202012Validator(schema)
+
     if "default" in schema:
-        jsonschema_rs.Draft202012Validator(schema).validate(schema["default"])
+        assert schema["default"] == value
+        validator.validate(value)
+    else:
+        assert value is None or not validator.is_valid(value)

@@ -1,4 +1,4 @@
-"""The check before paying: what it refuses, what it lets pass, and which values it warns of."""
+"""Validation before anything is paid: what is rejected, what passes, and which values get a warning."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forms.builder import webapp_form
-from forms.types import WebappForm
-from forms.validation import validate_node_info, value_warnings
+from forms.builder import webapp_form, workflow_form
+from forms.types import Form, WebappForm
+from forms.validation import node_info_from_values, validate_node_info, value_warnings
 
 SAMPLES = json.loads((Path(__file__).parent.parent / "data" / "field-data.json").read_text(encoding="utf-8"))
 SAMPLE_WARNING = "The author's sample file will be used; upload your own if that is not meant."
@@ -77,7 +77,7 @@ LEAST, MOST = "Must be at least 1.", "Must be at most 100."
         (form_with("INT", "not JSON", "5"), "whatever"),
     ],
 )
-def test_a_value_that_can_work_passes(form: WebappForm, value: Any) -> None:
+def test_a_valid_value_passes(form: WebappForm, value: Any) -> None:
     assert validate_node_info(form, [item(value)]) == []
 
 
@@ -118,11 +118,11 @@ def test_a_value_that_can_work_passes(form: WebappForm, value: Any) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_value_that_cannot_work_is_refused(form: WebappForm, value: Any, error: dict[str, Any]) -> None:
+def test_an_invalid_value_is_an_error(form: WebappForm, value: Any, error: dict[str, Any]) -> None:
     assert validate_node_info(form, [item(value)]) == [error]
 
 
-def test_the_first_twenty_choices_are_named() -> None:
+def test_an_error_names_the_first_twenty_choices() -> None:
     form = form_with("LIST", [[str(number) for number in range(30)]], "0")
 
     expected = [str(number) for number in range(20)]
@@ -142,11 +142,11 @@ def test_the_first_twenty_choices_are_named() -> None:
         (form_with("LIST", [["a"]], ""), ""),
     ],
 )
-def test_the_value_that_the_app_has_saved_always_passes(form: WebappForm, value: Any) -> None:
+def test_the_saved_value_always_passes(form: WebappForm, value: Any) -> None:
     assert validate_node_info(form, [item(value)]) == []
 
 
-def test_the_node_list_can_go_back_as_it_came() -> None:
+def test_the_node_list_can_be_sent_back_unchanged() -> None:
     nodes = [{"nodeId": str(number), **sample} for number, sample in enumerate(SAMPLES)]
     form = webapp_form("1", {"nodeInfoList": nodes})
 
@@ -154,7 +154,7 @@ def test_the_node_list_can_go_back_as_it_came() -> None:
     assert validate_node_info(form, form["nodeInfoList"]) == []
 
 
-def test_an_unknown_field_is_refused_and_nothing_need_be_sent() -> None:
+def test_an_unknown_field_is_an_error_and_any_field_may_be_left_out() -> None:
     unknown = "The app has no such field."
 
     assert validate_node_info(STEPS, []) == []
@@ -165,12 +165,12 @@ def test_an_unknown_field_is_refused_and_nothing_need_be_sent() -> None:
     ]
 
 
-def test_a_node_id_may_come_as_a_number() -> None:
+def test_a_node_id_may_be_a_number() -> None:
     assert validate_node_info(STEPS, [item("5", node_id=1)]) == []
     assert validate_node_info(STEPS, [item("0", node_id=1)]) == [problem(LEAST)]
 
 
-def test_every_wrong_value_is_named_in_the_order_sent_even_for_one_field() -> None:
+def test_every_invalid_value_is_an_error_in_the_order_sent_even_for_one_field() -> None:
     assert validate_node_info(STEPS, [item("0"), item("5"), item("x"), item("101")]) == [
         problem(LEAST),
         problem(WHOLE),
@@ -178,7 +178,7 @@ def test_every_wrong_value_is_named_in_the_order_sent_even_for_one_field() -> No
     ]
 
 
-def test_fields_whose_names_read_alike_are_checked_apart() -> None:
+def test_fields_with_the_same_key_are_validated_separately() -> None:
     number = {"nodeId": "a", "fieldName": "b.c", "fieldType": "INT", "fieldValue": "1"}
     flag = {"nodeId": "a.b", "fieldName": "c", "fieldType": "BOOLEAN", "fieldValue": "true"}
     form = webapp_form("1", {"nodeInfoList": [number, flag]})
@@ -189,7 +189,7 @@ def test_fields_whose_names_read_alike_are_checked_apart() -> None:
     ]
 
 
-def test_of_two_entries_for_one_field_the_first_decides() -> None:
+def test_of_two_entries_for_one_field_the_first_counts() -> None:
     entry = {"nodeId": "1", "fieldName": "field", "fieldType": "INT", "fieldValue": "1"}
     form = webapp_form("1", {"nodeInfoList": [entry, entry | {"fieldType": "LIST", "fieldData": [["x"]]}]})
 
@@ -198,7 +198,7 @@ def test_of_two_entries_for_one_field_the_first_decides() -> None:
 
 @pytest.mark.parametrize("kind", ["IMAGE", "AUDIO", "VIDEO", "ZIP"])
 @pytest.mark.parametrize("sent", [[], [item("sample.bin")]], ids=["left out", "sent as saved"])
-def test_a_file_left_at_the_authors_sample_is_warned_of(kind: str, sent: list[dict[str, Any]]) -> None:
+def test_a_file_that_stays_the_authors_sample_gets_a_warning(kind: str, sent: list[dict[str, Any]]) -> None:
     assert value_warnings(form_with(kind, None, "sample.bin"), sent) == [
         {"nodeId": "1", "fieldName": "field", "message": SAMPLE_WARNING}
     ]
@@ -215,13 +215,13 @@ def test_a_file_left_at_the_authors_sample_is_warned_of(kind: str, sent: list[di
         (form_with("LIST", [["sample.png"]], "sample.png"), []),
     ],
 )
-def test_an_own_file_no_file_and_other_fields_are_not_warned_of(
+def test_a_file_of_ones_own_no_file_and_other_fields_get_no_warning(
     form: WebappForm, sent: list[dict[str, Any]]
 ) -> None:
     assert value_warnings(form, sent) == []
 
 
-def test_each_sample_file_is_warned_of_by_its_field() -> None:
+def test_the_warning_names_the_field_of_each_sample_file() -> None:
     nodes = [
         {"nodeId": node_id, "fieldName": "image", "fieldType": "IMAGE", "fieldValue": "sample.png"}
         for node_id in ("150:5", "7", "8")
@@ -234,6 +234,100 @@ def test_each_sample_file_is_warned_of_by_its_field() -> None:
     ]
 
 
+def test_a_form_without_fields_rejects_nothing() -> None:
+    assert validate_node_info(webapp_form("1", {}), [item("x")]) == []
+    assert validate_node_info(workflow_form("1", "not JSON"), [item("x")]) == []
+
+
+WORKFLOW = workflow_form(
+    "1", {"3": {"class_type": "KSampler", "inputs": {"cfg": 8, "steps": 20, "on": True}}}
+)
+
+
+@pytest.mark.parametrize(
+    ("field_name", "value"), [("cfg", "7.5"), ("cfg", 7.5), ("cfg", "-1"), ("steps", 30), ("on", "false")]
+)
+def test_a_whole_number_of_a_workflow_may_become_a_fraction(field_name: str, value: Any) -> None:
+    assert validate_node_info(WORKFLOW, [item(value, "3", field_name)]) == []
+
+
+@pytest.mark.parametrize(
+    ("field_name", "msg"),
+    [("cfg", NUMBER), ("on", TRUE_OR_FALSE), ("model", "The workflow has no such field.")],
+)
+def test_an_invalid_value_of_a_workflow_is_an_error(field_name: str, msg: str) -> None:
+    assert validate_node_info(WORKFLOW, [item("many", "3", field_name)]) == [
+        {"nodeId": "3", "fieldName": field_name, "msg": msg}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (8, "8"),
+        (8.0, "8"),
+        (0.5, "0.5"),
+        (True, "true"),
+        (None, ""),
+        ("a cat", "a cat"),
+        ([1, "a"], '[1,"a"]'),
+    ],
+)
+def test_values_become_the_node_list_with_strings(value: Any, sent: str) -> None:
+    assert node_info_from_values(STEPS, {"1.field": value}) == (
+        [{"nodeId": "1", "fieldName": "field", "fieldType": "INT", "fieldValue": sent}],
+        [],
+    )
+
+
+def test_values_become_the_node_list_in_the_order_sent() -> None:
+    nodes = [
+        {"nodeId": node_id, "fieldName": name, "fieldType": kind, "fieldValue": "1"}
+        for node_id, name, kind in [("a", "b.c", "INT"), ("a.b", "c", "STRING"), ("150:5", "提示词", "")]
+    ]
+    form = webapp_form("1", {"nodeInfoList": nodes})
+
+    assert list(form["schema"]["properties"]) == ["a.b.c", "a.b.c#2", "150:5.提示词"]
+    assert node_info_from_values(form, {"150:5.提示词": "x", "a.b.c#2": "y", "a.b.c": 2}) == (
+        [
+            {"nodeId": "150:5", "fieldName": "提示词", "fieldValue": "x"},
+            {"nodeId": "a.b", "fieldName": "c", "fieldType": "STRING", "fieldValue": "y"},
+            {"nodeId": "a", "fieldName": "b.c", "fieldType": "INT", "fieldValue": "2"},
+        ],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "msg"),
+    [(STEPS, "The app has no such field."), (WORKFLOW, "The workflow has no such field.")],
+)
+@pytest.mark.parametrize(
+    ("key", "node_id", "field_name"),
+    [("1.stpes", "1", "stpes"), ("9.a.b", "9", "a.b"), ("steps", "steps", ""), ("", "", ""), (".x", "", "x")],
+)
+def test_an_unknown_key_is_an_error(form: Form, msg: str, key: str, node_id: str, field_name: str) -> None:
+    assert node_info_from_values(form, {key: 8}) == (
+        [],
+        [{"nodeId": node_id, "fieldName": field_name, "msg": msg}],
+    )
+
+
+@pytest.mark.parametrize("form", [None, webapp_form("1", {}), workflow_form("1", None)])
+def test_without_a_form_a_key_is_split_at_its_first_dot(form: Form | None) -> None:
+    node_info, errors = node_info_from_values(form, {"3.steps": 8, "150:5.a.b": "x", "steps": 8, "3.": 8})
+
+    assert node_info == [
+        {"nodeId": "3", "fieldName": "steps", "fieldValue": "8"},
+        {"nodeId": "150:5", "fieldName": "a.b", "fieldValue": "x"},
+    ]
+    msg = "A key is the node id, a dot and the field name."
+    assert errors == [
+        {"nodeId": "steps", "fieldName": "", "msg": msg},
+        {"nodeId": "3", "fieldName": "", "msg": msg},
+    ]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -243,12 +337,33 @@ VALUES = st.recursive(
 
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(SAMPLES), VALUES, VALUES)
-def test_whatever_is_sent_the_answer_is_a_list_of_problems(
-    sample: dict[str, Any], saved: Any, value: Any
-) -> None:
+def test_any_value_gives_a_list_of_errors(sample: dict[str, Any], saved: Any, value: Any) -> None:
     form = form_with(sample["fieldType"], sample["fieldData"], saved)
 
     errors = validate_node_info(form, [item(value)])
     assert [(error["nodeId"], error["fieldName"]) for error in errors] == [("1", "field")] * len(errors)
     assert all(error["msg"] for error in errors)
     assert validate_node_info(form, form["nodeInfoList"]) == []
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(SAMPLES), st.dictionaries(st.sampled_from(["1.field", "1.x", "x"]) | st.text(), VALUES)
+)
+def test_any_values_give_strings_or_an_error_for_each_key(sample: dict[str, Any], values: Any) -> None:
+    form = form_with(sample["fieldType"], sample["fieldData"])
+    node_info, errors = node_info_from_values(form, values)
+
+    assert len(node_info) + len(errors) == len(values)
+    assert all(isinstance(text, str) for item in node_info for text in item.values())
+    assert [item["nodeId"] for item in node_info] == ["1"] * ("1.field" in values)
+
+
+def test_the_defaults_of_the_schema_are_valid_values() -> None:
+    nodes = [{"nodeId": str(number), **sample} for number, sample in enumerate(SAMPLES)]
+    form = webapp_form("1", {"nodeInfoList": nodes})
+    defaults = {key: schema["default"] for key, schema in form["schema"]["properties"].items()}
+    node_info, errors = node_info_from_values(form, defaults)
+
+    assert (len(node_info), errors) == (54, [])
+    assert validate_node_info(form, node_info) == []
