@@ -1,40 +1,108 @@
 """Every operation on stored data; the engine behind it is selected by `DATABASE_URL`."""
 
 import json
-import random
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
 
+from db import queries
 from db.batched_reads import BatchedReads
 from db.migrations import MIGRATIONS
-from db.queries import (
-    CLAIM_PENDING,
-    COUNT_BY_STATUS,
-    HAS_PENDING,
-    HINT_FINISHED,
-    IMPORT_TASK,
-    INSERT_TASK,
-    IS_DUE,
-    JSON_COLUMNS,
-    LEASE_DUE,
-    LIMITER_STATEMENTS,
-    MAY_CLAIM,
-    MOST_URGENT,
-    MOVE_TASK,
-    NEXT_DUE,
-    PULL_DUE,
-    REQUEST_CANCEL,
-    RESCHEDULE,
-    SELECT_BY_IDEMPOTENCY_KEY,
-    SELECT_PAGE,
-    SELECT_PAGE_OF_STATUS,
-    SELECT_PAGE_OF_WEBAPP,
-    SELECT_RUN_TIMES,
-    SELECT_STALE_SUBMITS,
-    SELECT_TASKS,
-    SELECT_VERSIONS,
-)
 from db.sqlite import Connection, Row, SqliteFile
-from models import TRANSITIONS, Change, Json, LimiterSignal, NewTask, Task, TaskStatus, rfc3339, utc_now_ms
+from models import (
+    ACTIVE,
+    DEFAULT_INSTANCE_TYPE,
+    PUBLIC_ID_BASE,
+    AccountRow,
+    AccountState,
+    CancelReason,
+    Candidate,
+    Claim,
+    Hold,
+    Json,
+    Kind,
+    LimiterRow,
+    NewTask,
+    SubmitView,
+    Task,
+    TaskStatus,
+    rfc3339,
+    utc_now_ms,
+)
+from transitions import (
+    DUPLICATE_ID,
+    Accepted,
+    Columns,
+    Event,
+    OutcomeUnknown,
+    apply,
+    is_public,
+    is_stray,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_REF_DIGITS = 19
+CLOCK_STEP_MS = 1_000
+STALE_WORKER_MS = 6_000
+
+Limits = tuple[AccountRow, LimiterRow]
+UpdateLimits = Callable[[AccountRow, LimiterRow, int, int], Limits]
+"""What an outcome does to its account and limiter: `(account, limiter, active, now_ms)` to both anew."""
+
+
+class Planner(Protocol):
+    """Chooses which waiting tasks start; see `tasks.submit_limiter.SubmitPlanner`."""
+
+    @property
+    def base_urls(self) -> Sequence[str | None]: ...
+
+    def capacity(
+        self, view: SubmitView, responding: frozenset[str], candidate: Candidate, now_ms: int
+    ) -> int: ...
+
+    def choose(
+        self, view: SubmitView, responding: frozenset[str], candidates: Sequence[Candidate], now_ms: int
+    ) -> list[Claim]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A stored task, and all tasks whose paid call is to be made now (it may be one of them)."""
+
+    task: Task
+    claimed: list[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class StrayRun:
+    """A run that no row is for: its cancel is repeated until RunningHub confirms it."""
+
+    account: str
+    runninghub_task_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageFilter:
+    """Which tasks a list shows; `None` and empty: all. Times are RFC 3339 in UTC with milliseconds."""
+
+    statuses: tuple[TaskStatus, ...] = ()
+    webapp_id: str | None = None
+    owner: str | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """The filters that are set, except for the statuses."""
+        values = {
+            "webapp_id": self.webapp_id,
+            "owner": self.owner,
+            "created_after": self.created_after,
+            "created_before": self.created_before,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def _json_or_none(value: Json | None) -> str | None:
@@ -42,13 +110,18 @@ def _json_or_none(value: Json | None) -> str | None:
 
 
 def _task(row: Row) -> Task:
-    """A row with `TASK_COLUMNS`, and `queue_position` where it was read; a new column is one line there."""
+    """A row with `TASK_COLUMNS`, and `queue_position` where it was read."""
     values = dict(zip(row.keys(), row, strict=True))
-    values["status"] = TaskStatus(values["status"])
-    values["cancel_requested"] = bool(values["cancel_requested"])
-    for name in JSON_COLUMNS:
+    for name in queries.JSON_COLUMNS:
         if values[name] is not None:
             values[name] = json.loads(values[name])
+    values["status"] = TaskStatus(values["status"])
+    values["kind"] = Kind(values["kind"])
+    values["is_cancel_confirmed"] = bool(values["is_cancel_confirmed"])
+    if values["hold"]:
+        values["hold"] = Hold(values["hold"])
+    if values["cancel_reason"]:
+        values["cancel_reason"] = CancelReason(values["cancel_reason"])
     return Task(**values)
 
 
@@ -56,173 +129,411 @@ def _tasks(rows: Iterable[Row]) -> list[Task]:
     return sorted((_task(row) for row in rows), key=lambda task: task.seq)
 
 
+def _decodable(rows: Iterable[Row]) -> list[Task]:
+    """The tasks of rows that can be read: one that was damaged from outside must not stop all others."""
+    tasks: list[Task] = []
+    for row in rows:
+        try:
+            tasks.append(_task(row))
+        except ValueError:
+            log.error("a row cannot be decoded", extra={"task_id": row["id"]})
+    return sorted(tasks, key=lambda task: task.seq)
+
+
 def _first(rows: Iterable[Row]) -> Task | None:
     return next((_task(row) for row in rows), None)
 
 
+def _account(row: Row) -> AccountRow:
+    values = dict(zip(row.keys(), row, strict=True))
+    return AccountRow(
+        **values
+        | {"state": AccountState(values["state"]), "is_probe_needed": bool(values["is_probe_needed"])}
+    )
+
+
+def _limiter(row: Row) -> LimiterRow:
+    return LimiterRow(**dict(zip(row.keys(), row, strict=True)))
+
+
 class Database(SqliteFile):
-    """The tasks' table and the submit gate.
+    """The tasks, and what all workers know about accounts.
 
     `async with Database(path) as database` opens the file, brings an older one up to date, and closes it.
-    Raises DatabaseRefused on entry, and sqlite3.Error where the disk or a lock stops a call.
+    Raises DatabaseRefused on entry, and DatabaseUnavailable where the disk or a lock stops a call.
+    `worker` names this process; its SUBMITTING rows are its own.
     """
 
-    def __init__(self, path: str, *, clock: Callable[[], int] = utc_now_ms) -> None:
+    def __init__(self, path: str, *, worker: str = "main", clock: Callable[[], int] = utc_now_ms) -> None:
         super().__init__(path, MIGRATIONS)
         self.clock = clock
+        self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
-        # How often RunningHub took a task since that was stored: one of several moves stores it for all.
-        self._taken = 0
 
     # Submitting
 
-    async def add_task(self, new: NewTask, *, max_pending: int, max_concurrent: int) -> Task | None:
-        """Store a task: SUBMITTING when its paid call may be made now, else PENDING.
+    async def add_task(
+        self, new: NewTask, *, max_pending: int, planner: Planner, responding: frozenset[str] = frozenset()
+    ) -> Added | None:
+        """Store a task, and claim what may start now.
 
         None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists.
         """
         now = self.clock()
+        values = {
+            **asdict(new),
+            **{name: _json_or_none(getattr(new, name)) for name in ("node_info", "run_options", "metadata")},
+            "at": rfc3339(now),
+            "now": now,
+        }
 
-        async def statements(connection: Connection) -> Task | None:
-            return _first(
-                await connection.execute_fetchall(
-                    INSERT_TASK,
-                    {
-                        "id": new.id,
-                        "at": rfc3339(now),
-                        "now": now,
-                        "webapp_id": new.webapp_id,
-                        "node_info": _json_or_none(new.node_info),
-                        "instance_type": new.instance_type,
-                        "encrypted_password": new.encrypted_password,
-                        "idempotency_key": new.idempotency_key,
-                        "request_digest": new.request_digest,
-                        "max_pending": max_pending,
-                        "max_concurrent": max_concurrent,
-                    },
-                )
-            )
+        async def statements(connection: Connection) -> Added | None:
+            ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
+            if pending >= max_pending or await self._is_key_taken(connection, new.idempotency_key):
+                return None
+            (row,) = await connection.execute_fetchall(queries.INSERT_TASK, values)
+            added = _task(row)
+            claimed = await self._claim(connection, planner, responding, now)
+            return Added(next((task for task in claimed if task.id == new.id), added), claimed)
 
         return await self.write(statements)
 
-    async def claim_pending(self, *, max_concurrent: int) -> list[Task]:
-        """Move the heads of the queue that may go now to SUBMITTING, oldest first."""
+    async def _is_key_taken(self, connection: Connection, key: str | None) -> bool:
+        if key is None:
+            return False
+        return bool(await connection.execute_fetchall(queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": key}))
+
+    async def claim_pending(self, planner: Planner, responding: frozenset[str] = frozenset()) -> list[Task]:
+        """Move the heads of the queue that may start now to SUBMITTING, in their order."""
         now = self.clock()
-        if not await self.reader.execute_fetchall(MAY_CLAIM, {"now": now}):
+        if not await self._may_claim(planner, responding, now):
             return []
-        parameters = {"at": rfc3339(now), "now": now, "max_concurrent": max_concurrent}
 
         async def statements(connection: Connection) -> list[Task]:
-            return _tasks(await connection.execute_fetchall(CLAIM_PENDING, parameters))
+            return await self._claim(connection, planner, responding, now)
 
         return await self.write(statements)
 
-    async def has_pending(self) -> bool:
-        return bool(list(await self.reader.execute_fetchall(HAS_PENDING)))
-
-    async def stale_submits(self, *, before_ms: int) -> list[Task]:
-        """SUBMITTING rows whose paid call began at or before `before_ms`: nobody can be waiting any more."""
-        rows = await self.reader.execute_fetchall(
-            SELECT_STALE_SUBMITS, {"before": before_ms, "now": self.clock()}
+    async def _may_claim(self, planner: Planner, responding: frozenset[str], now: int) -> bool:
+        """Asked of a reader first: while nothing can start, no transaction is begun."""
+        if not await self.has_claimable():
+            return False
+        view = await self.submit_view()
+        types = [row["instance_type"] for row in await self.read(queries.SELECT_WAITING_TYPES)]
+        return any(
+            planner.capacity(view, responding, Candidate(0, 0, base_url, instance_type), now) > 0
+            for base_url in planner.base_urls
+            for instance_type in types
         )
-        return _tasks(rows)
 
-    # Moving
+    async def _claim(
+        self, connection: Connection, planner: Planner, responding: frozenset[str], now: int
+    ) -> list[Task]:
+        view = _view(
+            await connection.execute_fetchall(queries.SELECT_ACCOUNTS),
+            await connection.execute_fetchall(queries.SELECT_LIMITERS),
+            await connection.execute_fetchall(queries.SELECT_COUNTS),
+        )
+        candidates: list[Candidate] = []
+        for (instance_type,) in await connection.execute_fetchall(queries.SELECT_WAITING_TYPES):
+            for base_url in planner.base_urls:
+                group = Candidate(0, 0, base_url, instance_type)
+                capacity = planner.capacity(view, responding, group, now)
+                if capacity > 0:
+                    rows = await connection.execute_fetchall(
+                        queries.SELECT_CANDIDATES,
+                        {"base_url": base_url, "instance_type": instance_type, "limit": capacity},
+                    )
+                    candidates += [
+                        Candidate(row["seq"], row["turn"], base_url, instance_type) for row in rows
+                    ]
+        claimed: list[Task] = []
+        for claim in planner.choose(view, responding, candidates, now):
+            parameters = {
+                "seq": claim.candidate.seq,
+                "account": claim.account,
+                "key_fingerprint": claim.key_fingerprint,
+                "worker": self.worker,
+                "at": rfc3339(now),
+                "now": now,
+            }
+            claimed += _tasks(await connection.execute_fetchall(queries.CLAIM_TASK, parameters))
+            await connection.execute_fetchall(queries.ADVANCE_TURN, {"turn": claim.candidate.turn})
+        return claimed
 
-    async def move(self, task_id: str, change: Change, *, gate: LimiterSignal | None = None) -> Task | None:
-        """The one place that gives a stored task another status.
+    async def has_claimable(self) -> bool:
+        """Whether a task waits that nothing but free slots and its account keeps waiting."""
+        return bool(await self.read(queries.HAS_CLAIMABLE))
 
-        None: the task was not in a status from which this arrow starts; somebody was first.
+    async def held_tasks(self, hold: Hold, *, limit: int) -> list[Task]:
+        """The waiting tasks that are held for this reason, in their order."""
+        return _tasks(await self.read(queries.SELECT_HELD, {"hold": hold, "limit": limit}))
+
+    async def stale_submits(self, *, is_only_worker: bool = False) -> list[Task]:
+        """SUBMITTING rows whose worker is gone: nobody waits for their paid call any more."""
+        now = self.clock()
+        parameters = {
+            "now": now,
+            "worker": self.worker,
+            "is_only_worker": is_only_worker,
+            "seen_after": now - STALE_WORKER_MS,
+        }
+        return _tasks(await self.read(queries.SELECT_STALE_SUBMITS, parameters))
+
+    async def worker_seen(self, *, is_only_worker: bool = False) -> None:
+        """Tell the other workers that this one lives, and forget those that are gone."""
+        now = self.clock()
+
+        async def statements(connection: Connection) -> None:
+            gone = {"before": now - 10 * STALE_WORKER_MS, "is_only_worker": is_only_worker}
+            await connection.execute_fetchall(queries.DELETE_GONE_WORKERS, gone)
+            await connection.execute_fetchall(queries.WORKER_SEEN, {"worker": self.worker, "now": now})
+
+        await self.write(statements)
+
+    # Changing a task
+
+    async def store(self, task_id: str, event: Event, *, limits: UpdateLimits | None = None) -> Task | None:
+        """The one place that gives a stored task another status: `transitions.apply` decides.
+
+        `limits` is what the event says about the account and its free slots, stored with it. None: the event
+        changed nothing in the row; somebody was first.
         """
-        sources = TRANSITIONS[change.status] & (change.sources or TRANSITIONS[change.status])
 
         async def statements(connection: Connection) -> Task | None:
             now = self.clock()
-            moved = _first(
-                await connection.execute_fetchall(
-                    MOVE_TASK,
-                    {
-                        "id": task_id,
-                        "status": change.status,
-                        "sources": json.dumps(sorted(sources)),
-                        "at": rfc3339(now),
-                        "now": now,
-                        "runninghub_task_id": change.runninghub_task_id,
-                        "result_data": _json_or_none(change.result_data),
-                        "error": _json_or_none(change.error),
-                        "node_errors": _json_or_none(change.node_errors),
-                        "next_poll_ms": change.next_poll_ms,
-                        "run_seconds": change.run_seconds,
-                    },
-                )
-            )
-            if gate is not None:
-                await self._store_signal(connection, gate, now)
-            return moved
+            task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
+            if task is None:
+                return None
+            cause: Event | None = event
+            columns = apply(task, event, now)
+            if columns and await self._is_other_tasks_run(connection, task, columns):
+                log.error("one RunningHub id for two tasks", extra={"task_id": task.id})
+                cause = _without_id(event)
+                columns = apply(task, cause, now) if cause else None
+            if columns is None and isinstance(cause, Accepted) and is_stray(task, cause):
+                await self._add_stray(connection, task, cause, now)
+            changed = await self._update(connection, task, columns, now) if columns is not None else None
+            if limits is not None and task.account is not None:
+                await self._update_limits(connection, changed or task, limits, now)
+            return changed
 
-        if gate is LimiterSignal.ACCEPTED:
-            self._taken += 1
-        try:
-            return await self.write(statements)
-        except Exception:
-            self._taken = 0  # who tries again says it again
-            raise
+        return await self.write(statements)
 
-    async def _store_signal(self, connection: Connection, gate: LimiterSignal, now: int) -> None:
-        parameters: dict[str, float] = {"now": now, "jitter": random.uniform(0.8, 1.2)}
-        if gate is LimiterSignal.ACCEPTED:
-            parameters["words"], self._taken = self._taken, 0
-            if not parameters["words"]:
-                return
-        await connection.execute_fetchall(LIMITER_STATEMENTS[gate], parameters)
+    async def _update(self, connection: Connection, task: Task, columns: Columns, now: int) -> Task | None:
+        sql = queries.update_task(sorted(columns), is_public=is_public(columns))
+        values = {
+            name: _json_or_none(value) if name in queries.JSON_COLUMNS else value
+            for name, value in columns.items()
+        }
+        guard = {"id": task.id, "from_status": task.status, "from_attempt": task.attempt}
+        return _first(await connection.execute_fetchall(sql, values | guard | {"updated_at": rfc3339(now)}))
 
-    async def import_task(self, task_id: str, runninghub_task_id: str) -> Task | None:
-        """Take in a task that RunningHub knows and this file does not. None: it is here already."""
+    async def _is_other_tasks_run(self, connection: Connection, task: Task, columns: Columns) -> bool:
+        """Whether another task has the RunningHub id; an imported row of the run gives way to this one."""
+        runninghub_task_id = columns.get("runninghub_task_id")
+        if runninghub_task_id is None or runninghub_task_id == task.runninghub_task_id:
+            return False
+        run = {
+            "account": columns.get("account", task.account),
+            "runninghub_task_id": runninghub_task_id,
+            "id": task.id,
+        }
+        others = list(await connection.execute_fetchall(queries.SELECT_OTHER_OF_RUN, run))
+        for other in others:
+            if not other["is_import"]:
+                return True
+            await connection.execute_fetchall(queries.DELETE_IMPORT, {"id": other["id"]})
+            columns["imported_id"] = other["id"]
+        return False
+
+    async def _add_stray(self, connection: Connection, task: Task, event: Accepted, now: int) -> None:
+        run = {
+            "account": task.account or "",
+            "runninghub_task_id": event.runninghub_task_id,
+            "task_id": task.id,
+            "now": now,
+        }
+        await connection.execute_fetchall(queries.ADD_STRAY_RUN, run)
+
+    async def _update_limits(
+        self, connection: Connection, task: Task, update: UpdateLimits, now: int
+    ) -> None:
+        name, instance_type = task.account or "", task.instance_type or DEFAULT_INSTANCE_TYPE
+        accounts = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
+        at = {"account": name, "instance_type": instance_type}
+        limiters = await connection.execute_fetchall(queries.SELECT_LIMITER, at)
+        account = next((_account(row) for row in accounts), AccountRow(name))
+        limiter = next((_limiter(row) for row in limiters), LimiterRow(name, instance_type))
+        counts = await connection.execute_fetchall(queries.SELECT_COUNTS)
+        active = _view([], [], counts).count(ACTIVE, name, instance_type)
+        new_account, new_limiter = update(account, limiter, active, now)
+        if new_account != account:
+            await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(new_account))
+        if new_limiter != limiter:
+            await connection.execute_fetchall(queries.UPSERT_LIMITER, asdict(new_limiter))
+
+    async def import_task(
+        self, task_id: str, runninghub_task_id: str, *, account: str, key_fingerprint: str
+    ) -> Task | None:
+        """Store a task that RunningHub knows and this database does not. None: it is here already."""
         now = self.clock()
         parameters = {
             "id": task_id,
             "runninghub_task_id": runninghub_task_id,
+            "account": account,
+            "key_fingerprint": key_fingerprint,
             "at": rfc3339(now),
             "now": now,
         }
 
         async def statements(connection: Connection) -> Task | None:
-            return _first(await connection.execute_fetchall(IMPORT_TASK, parameters))
+            return _first(await connection.execute_fetchall(queries.IMPORT_TASK, parameters))
 
         return await self.write(statements)
 
-    async def request_cancel(self, task_id: str) -> Task | None:
-        """Note that a person cancelled a task that is under way. None: it is not under way."""
+    async def delete_task(self, task_id: str) -> bool:
+        """Delete a final task; False: it is not final."""
 
-        async def statements(connection: Connection) -> Task | None:
-            return _first(await connection.execute_fetchall(REQUEST_CANCEL, {"id": task_id}))
+        async def statements(connection: Connection) -> bool:
+            return bool(await connection.execute_fetchall(queries.DELETE_TASK, {"id": task_id}))
 
         return await self.write(statements)
 
-    # Watching
+    async def delete_tasks_ended_before(self, before_ms: int, *, limit: int) -> list[str]:
+        """Delete final tasks that ended before then, at most `limit`; their ids."""
 
-    async def lease_due(self, *, lease_ms: int, limit: int) -> list[Task]:
-        """Claim up to `limit` tasks whose look is due; nobody else gets them until the lease runs out."""
+        async def statements(connection: Connection) -> list[str]:
+            parameters = {"before": before_ms, "limit": limit}
+            rows = await connection.execute_fetchall(queries.DELETE_OLD_TASKS, parameters)
+            return [row["id"] for row in rows]
+
+        return await self.write(statements)
+
+    # Accounts
+
+    async def submit_view(self) -> SubmitView:
+        """What decides which waiting tasks may start."""
+        return _view(
+            await self.read(queries.SELECT_ACCOUNTS),
+            await self.read(queries.SELECT_LIMITERS),
+            await self.read(queries.SELECT_COUNTS),
+        )
+
+    async def update_account(
+        self,
+        name: str,
+        update: Callable[[AccountRow], AccountRow],
+        *,
+        events: Mapping[str, Event] | None = None,
+    ) -> AccountRow:
+        """Change what is known about an account; in the same transaction, `events` by task id."""
+
+        async def statements(connection: Connection) -> AccountRow:
+            now = self.clock()
+            for task_id, event in (events or {}).items():
+                task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
+                columns = apply(task, event, now) if task else None
+                if task and columns is not None:
+                    await self._update(connection, task, columns, now)
+            rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
+            account = next((_account(row) for row in rows), AccountRow(name))
+            changed = update(account)
+            if changed != account:
+                await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(changed))
+            return changed
+
+        return await self.write(statements)
+
+    async def update_limiters(self, account: str, update: Callable[[LimiterRow], LimiterRow]) -> None:
+        """Change all limiters of an account."""
+
+        async def statements(connection: Connection) -> None:
+            for row in await connection.execute_fetchall(queries.SELECT_LIMITERS):
+                limiter = _limiter(row)
+                changed = update(limiter) if limiter.account == account else limiter
+                if changed != limiter:
+                    await connection.execute_fetchall(queries.UPSERT_LIMITER, asdict(changed))
+
+        await self.write(statements)
+
+    async def assign_accounts(self, fingerprints: Mapping[str, str]) -> None:
+        """At startup: what names and key fingerprints are configured now, by account name.
+
+        Rows of an account that is not configured any more are not polled; they are again when it is back.
+        """
         now = self.clock()
+        known = {
+            "names": json.dumps(list(fingerprints)),
+            "fingerprints": json.dumps(list(fingerprints.values())),
+            "now": now,
+        }
+
+        async def statements(connection: Connection) -> None:
+            for account, fingerprint in fingerprints.items():
+                parameters = {"account": account, "key_fingerprint": fingerprint}
+                await connection.execute_fetchall(queries.SET_FINGERPRINT, parameters)
+            await connection.execute_fetchall(queries.STOP_POLLING_MISSING, known)
+            await connection.execute_fetchall(queries.RESUME_POLLING, known)
+
+        await self.write(statements)
+
+    async def lease_stray_runs(self, *, lease_ms: int, limit: int) -> list[StrayRun]:
+        """Runs whose cancel is due; nobody else gets them until the lease runs out."""
+        now = self.clock()
+        if not await self.read(queries.HAS_STRAY_RUN, {"now": now}):
+            return []
         parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
-        if not await self.reader.execute_fetchall(IS_DUE, {"now": now}):
+
+        async def statements(connection: Connection) -> list[StrayRun]:
+            rows = await connection.execute_fetchall(queries.LEASE_STRAY_RUNS, parameters)
+            return [StrayRun(row["account"], row["runninghub_task_id"], row["task_id"]) for row in rows]
+
+        return await self.write(statements)
+
+    async def delete_stray_run(self, run: StrayRun) -> None:
+        """RunningHub has confirmed its cancel."""
+
+        async def statements(connection: Connection) -> None:
+            parameters = {"account": run.account, "runninghub_task_id": run.runninghub_task_id}
+            await connection.execute_fetchall(queries.DELETE_STRAY_RUN, parameters)
+
+        await self.write(statements)
+
+    # Polling
+
+    async def lease_due(
+        self, *, lease_ms: int, limit: int, without: Sequence[str] = (), only: str | None = None
+    ) -> list[Task]:
+        """Lease up to `limit` tasks whose poll is due: of all accounts `without` some, or of one `only`.
+
+        Nobody else gets them until the lease runs out, which is their `next_poll_ms`.
+        """
+        now = self.clock()
+        accounts = list(without) if only is None else [only]
+        parameters = {"now": now, "limit": limit, "accounts": json.dumps(accounts)}
+        due = queries.SELECT_DUE_EXCEPT if without else queries.SELECT_DUE
+        due = queries.SELECT_DUE_AT if only is not None else due
+        if not await self.read(queries.IS_DUE, {"now": now}):
             return []
 
         async def statements(connection: Connection) -> list[Task]:
-            return _tasks(await connection.execute_fetchall(LEASE_DUE, parameters))
+            lease = queries.LEASE_DUE.format(due=due)
+            rows = await connection.execute_fetchall(lease, {**parameters, "lease_until": now + lease_ms})
+            return _decodable(rows)
 
         return await self.write(statements)
 
     async def next_due_ms(self) -> int | None:
-        """When the next look is due; None: no task is looked at."""
-        for (next_due_ms,) in await self.reader.execute_fetchall(NEXT_DUE):
+        """When the next poll is due; None: no task is polled."""
+        for (next_due_ms,) in await self.read(queries.NEXT_DUE):
             return int(next_due_ms)
         return None
 
-    async def most_late_s(self) -> float:
-        """By how many seconds a due look has missed twice its wait; negative: none has."""
+    async def poll_lag_s(self) -> float:
+        """By how many seconds a due poll has missed twice its delay; negative: none has."""
         now = self.clock()
-        ((poll_deadline_ms,),) = await self.reader.execute_fetchall(MOST_URGENT, {"now": now})
+        ((poll_deadline_ms,),) = await self.read(queries.MOST_URGENT, {"now": now})
         return -1.0 if poll_deadline_ms is None else (now - poll_deadline_ms) / 1000
 
     async def pull_due(self, *, longest_ms: int) -> None:
@@ -230,86 +541,110 @@ class Database(SqliteFile):
         now = self.clock()
 
         async def statements(connection: Connection) -> None:
-            await connection.execute_fetchall(PULL_DUE, {"now": now, "farthest": now + longest_ms})
+            await connection.execute_fetchall(queries.PULL_DUE, {"now": now, "farthest": now + longest_ms})
 
         await self.write(statements)
 
-    async def reschedule(
-        self, task_id: str, next_poll_ms: int | None, *, lost_since_ms: int | None = None
-    ) -> None:
-        """Set when a task is looked at next; None: not again, and a webhook's hint is dropped."""
+    async def reschedule(self, task: Task, next_poll_ms: int) -> None:
+        """Set when a leased task is polled next, unless a webhook has made a poll due in the meantime."""
+        parameters = {
+            "id": task.id,
+            "next_poll_ms": next_poll_ms,
+            "now": self.clock(),
+            "leased_until": task.next_poll_ms,
+        }
 
         async def statements(connection: Connection) -> None:
-            await connection.execute_fetchall(
-                RESCHEDULE,
-                {
-                    "id": task_id,
-                    "next_poll_ms": next_poll_ms,
-                    "now": self.clock(),
-                    "lost_since_ms": lost_since_ms,
-                    "drop_hint": next_poll_ms is None,
-                },
-            )
+            await connection.execute_fetchall(queries.RESCHEDULE, parameters)
 
         await self.write(statements)
 
-    async def hint_finished(self, task_id: str, hint: str | None) -> Task | None:
-        """Make a task's look due now; `hint` is RunningHub's id, used where no other is known."""
+    async def poll_now(self, account: str, *, limit: int, lease_ms: int) -> None:
+        """Make the polls of an account's oldest running tasks due, except for those under way."""
         now = self.clock()
+        parameters = {
+            "account": account,
+            "limit": limit,
+            "now": now,
+            "leased_from": now + lease_ms // 2,
+        }
 
-        async def statements(connection: Connection) -> Task | None:
-            rows = await connection.execute_fetchall(HINT_FINISHED, {"id": task_id, "hint": hint, "now": now})
-            return _first(rows)
+        async def statements(connection: Connection) -> None:
+            await connection.execute_fetchall(queries.POLL_NOW, parameters)
 
-        return await self.write(statements)
+        await self.write(statements)
+
+    async def past_deadline(self, *, limit: int) -> list[str]:
+        """The ids of tasks that are not final at their deadline."""
+        parameters = {"now": self.clock(), "limit": limit}
+        return [row["id"] for row in await self.read(queries.SELECT_PAST_DEADLINE, parameters)]
 
     # Reading
 
     async def task(self, ref: str) -> Task | None:
-        """The task with this id, ours or RunningHub's."""
+        """The task with this id: ours, RunningHub's, or the digits of its `public_id`."""
         return await self._tasks.get(ref)
 
     async def _read_tasks(self, refs: set[str]) -> dict[str, Task]:
-        rows = await self.reader.execute_fetchall(SELECT_TASKS, {"refs": json.dumps(list(refs))})
-        tasks = _tasks(rows)
+        seqs = [int(ref) - PUBLIC_ID_BASE for ref in refs if _is_public_id(ref)]
+        parameters = {"refs": json.dumps(list(refs)), "seqs": json.dumps(seqs)}
+        tasks = _tasks(await self.read(queries.SELECT_TASKS, parameters))
         by_runninghub_id = {task.runninghub_task_id: task for task in tasks if task.runninghub_task_id}
-        return by_runninghub_id | {task.id: task for task in tasks}
+        by_imported_id = {task.imported_id: task for task in tasks if task.imported_id}
+        by_public_id = {task.public_id: task for task in tasks}
+        return by_public_id | by_imported_id | by_runninghub_id | {task.id: task for task in tasks}
 
     async def task_by_idempotency_key(self, key: str) -> Task | None:
-        return _first(await self.reader.execute_fetchall(SELECT_BY_IDEMPOTENCY_KEY, {"key": key}))
+        return _first(await self.read(queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": key}))
 
-    async def page(
-        self,
-        *,
-        before_seq: int,
-        limit: int,
-        statuses: Sequence[TaskStatus] = (),
-        webapp_id: str | None = None,
-    ) -> list[Task]:
+    async def task_by_runninghub_id(self, runninghub_task_id: str) -> Task | None:
+        """The newest task with this id at RunningHub."""
+        parameters = {"runninghub_task_id": runninghub_task_id}
+        return _first(await self.read(queries.SELECT_BY_RUNNINGHUB_ID, parameters))
+
+    async def page(self, *, before_seq: int, limit: int, wanted: PageFilter | None = None) -> list[Task]:
         """The newest `limit` tasks with a smaller `seq`, newest first; each status is read off its index."""
-        parameters = {"before": before_seq, "limit": limit, "webapp_id": webapp_id}
-        if not statuses:
-            sql = SELECT_PAGE if webapp_id is None else SELECT_PAGE_OF_WEBAPP
-            found = _tasks(await self.lister.execute_fetchall(sql, parameters))
+        wanted = wanted or PageFilter()
+        filters = wanted.parameters()
+        parameters = {"before": before_seq, "limit": limit, **filters}
+        if not wanted.statuses:
+            sql = queries.select_page(filters=tuple(filters))
+            found = _tasks(await self.scan(sql, parameters))
         else:
+            sql = queries.select_page(filters=("status", *filters))
             found = []
-            for status in set(statuses):
-                rows = await self.lister.execute_fetchall(
-                    SELECT_PAGE_OF_STATUS, {**parameters, "status": status}
-                )
-                found += _tasks(rows)
+            for status in set(wanted.statuses):
+                found += _tasks(await self.scan(sql, {**parameters, "status": status}))
         return sorted(found, key=lambda task: task.seq, reverse=True)[:limit]
 
     async def versions(self, task_ids: Iterable[str]) -> dict[str, int]:
         """How often each of these tasks has changed."""
-        rows = await self.lister.execute_fetchall(SELECT_VERSIONS, {"ids": json.dumps(list(task_ids))})
-        return {row[0]: row[1] for row in rows}
+        rows = await self.scan(queries.SELECT_VERSIONS, {"ids": json.dumps(list(task_ids))})
+        return {row["id"]: row["version"] for row in rows}
 
     async def count_by_status(self) -> dict[TaskStatus, int]:
-        counted = {row[0]: row[1] for row in await self.count(COUNT_BY_STATUS)}
+        counted = dict(map(tuple, await self.count(queries.COUNT_BY_STATUS)))
         return {status: counted.get(status, 0) for status in TaskStatus}
 
-    async def run_times(self, webapp_id: str, *, limit: int) -> list[float]:
-        """How many seconds the app's latest successful tasks ran, newest first."""
-        rows = await self.reader.execute_fetchall(SELECT_RUN_TIMES, {"webapp_id": webapp_id, "limit": limit})
+    async def run_times(self, target: str, *, limit: int) -> list[float]:
+        """How many seconds the latest successful tasks of an app, workflow or model ran, newest first."""
+        rows = await self.read(queries.SELECT_RUN_TIMES, {"target": target, "limit": limit})
         return [seconds for (seconds,) in rows]
+
+
+def _without_id(event: Event) -> Event | None:
+    """What is left of an event whose RunningHub id is another task's."""
+    return OutcomeUnknown(event.attempt, DUPLICATE_ID) if isinstance(event, Accepted) else None
+
+
+def _view(accounts: Iterable[Row], limiters: Iterable[Row], counts: Iterable[Row]) -> SubmitView:
+    limiter_rows = [_limiter(row) for row in limiters]
+    return SubmitView(
+        accounts={row["name"]: _account(row) for row in accounts},
+        limiters={(row.account, row.instance_type): row for row in limiter_rows},
+        active={(TaskStatus(r["status"]), r["account"], r["instance_type"]): r["n"] for r in counts},
+    )
+
+
+def _is_public_id(ref: str) -> bool:
+    return ref.isascii() and ref.isdecimal() and len(ref) == MAX_REF_DIGITS and int(ref) > PUBLIC_ID_BASE

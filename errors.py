@@ -1,6 +1,6 @@
 """Every problem this service responds with: a stable `code`, an HTTP status and a sentence for people."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class AppError(Exception):
@@ -28,6 +28,16 @@ class AppError(Exception):
         self.errors = errors
         self.retry_after = retry_after
         self.task_id = task_id
+
+    def about(self, task_id: str) -> Self:
+        """The same problem for one request, with the task that it left behind."""
+        return type(self)(
+            self.message,
+            upstream=self.upstream,
+            errors=self.errors,
+            retry_after=self.retry_after,
+            task_id=task_id,
+        )
 
 
 class InvalidRequest(AppError):

@@ -30,6 +30,7 @@ from api.schemas import (
     UploadResponse,
 )
 from config import VERSION, Settings, load_server_settings, load_settings
+from database import PageFilter
 from errors import (
     FileTooLarge,
     IdempotencyKeyReused,
@@ -46,7 +47,7 @@ from errors import (
 from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
-from models import Task, TaskStatus
+from models import Kind, Task, TaskStatus
 from services import Services, running
 from tasks.poll_schedule import expected_seconds
 
@@ -93,7 +94,8 @@ router = new_router()
 
 
 async def task_response(services: Services, task: Task) -> TaskResponse:
-    return TaskResponse.of(task, expected_seconds(await services.run_times.of(task.webapp_id)))
+    run_times = await services.run_times.of(task)
+    return TaskResponse.of(task, expected_seconds(run_times), services.monitor.waiting(task))
 
 
 @router.post(
@@ -107,7 +109,9 @@ async def get_node_info(
 ) -> Form:
     if body.refresh:
         await rate_limiter.check(request)
-    return await services.forms.get("webapp", body.webapp_id, refresh=body.refresh)
+    if body.workflow_id:
+        return await services.forms.get(Kind.WORKFLOW, body.workflow_id, refresh=body.refresh)
+    return await services.forms.get(Kind.WEBAPP, body.webapp_id or "", refresh=body.refresh)
 
 
 @router.post(
@@ -117,10 +121,20 @@ async def get_node_info(
     openapi_extra=UPLOAD_BODY,
     max_body_size=MAX_UPLOAD_BODY_BYTES,
 )
-async def upload(request: Request, services: ServicesDep, rate_limiter: RateLimiterDep) -> UploadResponse:
+async def upload(
+    request: Request,
+    services: ServicesDep,
+    rate_limiter: RateLimiterDep,
+    webapp_id: Annotated[str | None, Query(max_length=64, description="The app it is for.")] = None,
+    base_url: Annotated[str | None, Query(max_length=500, description="The RunningHub host.")] = None,
+) -> UploadResponse:
+    base_url = base_url or await services.tasks.host_of(webapp_id)
     await rate_limiter.check(request)
     file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
-    return UploadResponse(**await services.webapps.upload(file))
+    account = services.monitor.usable_account(base_url)
+    uploaded = await services.webapps.upload(account, file)
+    services.tasks.file_uploaded(account, uploaded["fileName"])
+    return UploadResponse(**uploaded)
 
 
 @router.post(
@@ -215,7 +229,9 @@ async def list_tasks(
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
     tasks, next_cursor = await services.tasks.page(
-        cursor=cursor, limit=limit, statuses=status or (), webapp_id=webapp_id or None
+        cursor=cursor,
+        limit=limit,
+        wanted=PageFilter(statuses=tuple(status or ()), webapp_id=webapp_id or None),
     )
     return TaskPage(tasks=[await task_response(services, task) for task in tasks], next_cursor=next_cursor)
 

@@ -1,15 +1,20 @@
-"""What several packages share: `Task`, `TaskStatus`, the allowed transitions, and other plain values."""
+"""Plain values that several packages share: `Task`, `TaskStatus`, and what is stored with a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 Json = Any
 
+# RunningHub's own ids have 19 digits and begin with 1 or 2: ours cannot be mistaken for one of them.
+PUBLIC_ID_BASE = 8_000_000_000_000_000_000
+# What RunningHub runs a task on that names no instance type.
+DEFAULT_INSTANCE_TYPE = "default"
+
 
 class TaskStatus(StrEnum):
-    """The words of the contract; `is_final` ones never change."""
+    """The statuses of the HTTP contract; an `is_final` one never changes."""
 
     PENDING = "PENDING"
     SUBMITTING = "SUBMITTING"
@@ -28,24 +33,52 @@ class TaskStatus(StrEnum):
 S = TaskStatus
 FINAL = frozenset({S.SUCCESS, S.FAILED, S.CANCELLED})
 AT_RUNNINGHUB = frozenset({S.QUEUED, S.RUNNING})
-MAY_BE_AT_RUNNINGHUB = AT_RUNNINGHUB | {S.SUBMIT_UNKNOWN}
+ACTIVE = AT_RUNNINGHUB | {S.SUBMITTING}
 
-# Which statuses a status may follow. A call may narrow this, never widen it.
-TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
-    S.PENDING: frozenset({S.SUBMITTING, S.SUBMIT_UNKNOWN}),
-    S.SUBMITTING: frozenset({S.PENDING}),
-    S.SUBMIT_UNKNOWN: frozenset({S.SUBMITTING}),
-    S.QUEUED: frozenset({S.SUBMITTING, S.SUBMIT_UNKNOWN, S.RUNNING}),
-    S.RUNNING: frozenset({S.SUBMITTING, S.SUBMIT_UNKNOWN, S.QUEUED}),
-    S.SUCCESS: AT_RUNNINGHUB | {S.SUBMIT_UNKNOWN},
-    S.FAILED: AT_RUNNINGHUB | {S.SUBMITTING, S.SUBMIT_UNKNOWN},
-    S.CANCELLED: AT_RUNNINGHUB | {S.PENDING, S.SUBMITTING, S.SUBMIT_UNKNOWN},
-}
+
+class Kind(StrEnum):
+    """What a task runs at RunningHub."""
+
+    WEBAPP = "webapp"
+    WORKFLOW = "workflow"
+    MODEL = "model"
+
+
+class WaitCode(StrEnum):
+    """Why a PENDING task is not running; `waiting.code` of the HTTP contract."""
+
+    QUEUED = "queued"
+    SLOTS_FULL = "slots_full"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    KEY_REFUSED = "key_refused"
+    RUNNINGHUB_UNAVAILABLE = "runninghub_unavailable"
+    USER_LIMIT = "user_limit"
+    ACCOUNT_MISSING = "account_missing"
+
+
+class Hold(StrEnum):
+    """What keeps one PENDING task out of the queue; a task without a hold may be claimed."""
+
+    BALANCE = "balance"  # it costs more than its account has; released when the balance has grown
+    HINT = "hint"  # a webhook says that it runs already; released when RunningHub does not know that run
+    USER_LIMIT = "user_limit"  # its user runs as many tasks as allowed; released when one of them ends
+
+
+class CancelReason(StrEnum):
+    """Who cancelled a task."""
+
+    USER = "user"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row. JSON columns are decoded; `*_ms` are milliseconds since 1970 (UTC)."""
+    """One row of `tasks`. JSON columns are decoded; `*_ms` are milliseconds since 1970 (UTC).
+
+    `attempt` counts the paid calls: an outcome of an older one changes nothing. `imported_id` is the id of
+    an imported row that turned out to be this task's run. `queue_position` is set only on a PENDING task, and
+    only where it was read.
+    """
 
     seq: int
     id: str
@@ -53,56 +86,192 @@ class Task:
     version: int
     created_at: str
     updated_at: str
+    kind: Kind
     webapp_id: str | None
+    workflow_id: str | None
+    model_path: str | None
     node_info: list[dict[str, str]]
     instance_type: str | None
+    run_options: dict[str, Json]
     encrypted_password: bytes | None
+    base_url: str | None
+    account: str | None
+    key_fingerprint: str | None
+    attempt: int
+    owner: str | None
+    metadata: dict[str, Json] | None
+    webhook_url: str | None
+    rerun_of: str | None
+    deadline_ms: int | None
+    hold: Hold | None
+    waiting_since_ms: int | None
+    balance_at_refusal: str | None
+    key_refusals: int
     runninghub_task_id: str | None
     hinted_task_id: str | None
     result_data: list[Json] | None
     error: dict[str, str] | None
     node_errors: dict[str, str] | None
+    cost: dict[str, str | None] | None
     request_digest: str | None
-    cancel_requested: bool
+    cancel_reason: CancelReason | None
+    is_cancel_confirmed: bool
     accepted_ms: int | None
     running_ms: int | None
-    lost_since_ms: int | None
+    next_poll_ms: int | None
+    lost_responses: int
+    lost_running_ms: int
+    lost_at_ms: int | None
+    imported_id: str | None
     queue_position: int | None = None
+
+    @property
+    def public_id(self) -> str:
+        """The task's id in digits, for clients that expect RunningHub's kind of id."""
+        return str(PUBLIC_ID_BASE + self.seq)
+
+    @property
+    def is_cancel_due(self) -> bool:
+        """Whether a cancel still has to be sent to RunningHub."""
+        return self.cancel_reason is not None and not self.is_cancel_confirmed
+
+    @property
+    def is_pollable(self) -> bool:
+        """Whether RunningHub can be asked about it: an id is known, its own or one from a webhook."""
+        return bool(self.runninghub_task_id or self.hinted_task_id) and not self.status.is_final
 
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a submit stores before anything is paid for."""
+    """What a submit stores before anything is paid for. `idempotency_key` is already scoped to its user."""
 
     id: str
-    webapp_id: str
     node_info: list[dict[str, str]]
+    webapp_id: str | None = None
+    kind: Kind = Kind.WEBAPP
+    workflow_id: str | None = None
+    model_path: str | None = None
     instance_type: str | None = None
+    run_options: dict[str, Json] = field(default_factory=dict)
     encrypted_password: bytes | None = None
+    base_url: str | None = None
+    owner: str | None = None
+    metadata: dict[str, Json] | None = None
+    webhook_url: str | None = None
+    rerun_of: str | None = None
+    deadline_ms: int | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None
 
 
+class AccountState(StrEnum):
+    """Whether paid calls may be made with an account; FULL is derived from its free slots, never stored."""
+
+    OK = "ok"
+    FULL = "full"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    KEY_REFUSED = "key_refused"
+    UNAVAILABLE = "unavailable"
+
+
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a move to a status stores beside it; `None` leaves a column as it is."""
+class AccountRow:
+    """What all workers know about an account; `*_ms` are milliseconds since 1970.
 
-    status: TaskStatus
-    sources: frozenset[TaskStatus] | None = None
-    runninghub_task_id: str | None = None
-    result_data: list[Json] | None = None
-    error: dict[str, str] | None = None
-    node_errors: dict[str, str] | None = None
-    next_poll_ms: int | None = None
-    run_seconds: float | None = None
+    No paid call is made while `is_probe_needed`, nor before `paused_until_ms`. `failed_ms` is when the last
+    failure was counted: calls that had begun before it belong to the same failure.
+    """
+
+    name: str
+    state: AccountState = AccountState.OK
+    message: str | None = None
+    since_ms: int | None = None
+    is_probe_needed: bool = False
+    next_probe_ms: int | None = None
+    probes: int = 0
+    paused_until_ms: int = 0
+    failures: int = 0
+    unknown_outcomes: int = 0
+    failed_ms: int = 0
+    concurrent_limit: int | None = None
+    running_elsewhere: int = 0
+    coins: str | None = None
+    money: str | None = None
+    currency: str | None = None
 
 
-class LimiterSignal(StrEnum):
-    """What an outcome says about RunningHub's free slots; the gate is shared by all workers."""
+@dataclass(frozen=True, slots=True)
+class LimiterRow:
+    """How many paid calls of one account and instance type may be made.
 
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    FREED = "freed"
+    `in_flight_max` bounds the calls in flight while the account's limit is not known; `slots` is how many
+    tasks ran at the last refusal.
+    """
+
+    account: str
+    instance_type: str
+    in_flight_max: int = 1
+    slots: int | None = None
+    acceptances: int = 0
+    rejections: int = 0
+    blocked_until_ms: int = 0
+    failed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitView:
+    """What decides which waiting tasks may start: the rows above, and how many tasks are active where.
+
+    `active` counts by (status, account, instance type).
+    """
+
+    accounts: dict[str, AccountRow]
+    limiters: dict[tuple[str, str], LimiterRow]
+    active: dict[tuple[TaskStatus, str, str], int]
+
+    def account(self, name: str) -> AccountRow:
+        return self.accounts.get(name) or AccountRow(name)
+
+    def limiter(self, account: str, instance_type: str) -> LimiterRow:
+        return self.limiters.get((account, instance_type)) or LimiterRow(account, instance_type)
+
+    def count(
+        self, statuses: frozenset[TaskStatus], account: str | None = None, instance_type: str | None = None
+    ) -> int:
+        """How many tasks have one of these statuses, at this account and of this instance type."""
+        return sum(
+            n
+            for (status, name, kind), n in self.active.items()
+            if status in statuses and account in (None, name) and instance_type in (None, kind)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A waiting task that could be claimed."""
+
+    seq: int
+    turn: int
+    base_url: str | None
+    instance_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A waiting task and the account that it is sent with."""
+
+    candidate: Candidate
+    account: str
+    key_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What accountStatus says an account has; decimals as text, `None` where it has no such balance."""
+
+    coins: str | None = None
+    money: str | None = None
+    currency: str | None = None
 
 
 def utc_now_ms() -> int:

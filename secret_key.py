@@ -1,4 +1,4 @@
-"""The installation's own secret, kept beside the database: signs webhook addresses and seals passwords."""
+"""The installation's secret key: signs addresses, encrypts passwords, and tells API keys apart."""
 
 import hashlib
 import hmac
@@ -17,10 +17,18 @@ class SecretKey:
     def __init__(self, secret: bytes) -> None:
         self._webhook_key = self._derive(secret, b"webhook")
         self._digest_key = self._derive(secret, b"request digest")
+        self._fingerprint_key = self._derive(secret, b"api key fingerprint")
         self._fernet = Fernet(urlsafe_b64encode(self._derive(secret, b"seal")))
 
     def __repr__(self) -> str:
         return "SecretKey(***)"
+
+    @classmethod
+    def of(cls, configured: str | None, database_path: str) -> "SecretKey":
+        """The setting SECRET_KEY, else the key next to the database. Raises OSError, ValueError."""
+        if configured is None:
+            return cls.next_to(database_path)
+        return cls(hashlib.sha256(configured.encode()).digest())
 
     @classmethod
     def next_to(cls, database_path: str) -> "SecretKey":
@@ -48,13 +56,17 @@ class SecretKey:
         """A fingerprint that tells nothing about the text to whom only reads the database."""
         return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
 
+    def fingerprint(self, api_key: str) -> str:
+        """Tells API keys apart in the database, without any way back to the key."""
+        return hmac.new(self._fingerprint_key, api_key.encode(), hashlib.sha256).hexdigest()[:32]
+
     def encrypt(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())
 
-    def decrypt(self, sealed: bytes) -> str | None:
-        """None: sealed by another installation's secret."""
+    def decrypt(self, encrypted: bytes) -> str | None:
+        """None: encrypted with another secret key."""
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(encrypted).decode()
         except InvalidToken:
             return None
 

@@ -1,31 +1,38 @@
-"""Puts the parts together, starts them, and ends them in the right order."""
+"""Builds the components, starts them, and stops them in the right order."""
 
 import asyncio
 import gc
+import os
+import secrets
+import signal
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from types import FrameType
 
 from config import Settings
 from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
-from forms.builder import webapp_form
-from forms.cache import FetchForm, FormCache
-from forms.types import Form
+from forms.app_hosts import AppHosts
+from forms.cache import FormCache
+from runninghub.accounts import Accounts
+from runninghub.client import Pools, open_pools
 from secret_key import SecretKey
-from stop_signals import on_stop_signal
 from task_service import TaskService
+from tasks.account_monitor import AccountMonitor
 from tasks.change_feed import ChangeFeed
-from tasks.poll_schedule import Pace
-from tasks.poller import Poller
+from tasks.poll_schedule import PollSchedule
+from tasks.poller import LEASE_MARGIN_S, Poller
 from tasks.run_times import RunTimes
+from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
-from webapp_service import WebappService, create_client
+from webapp_service import WebappService
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StartRefused(Exception):
@@ -34,40 +41,47 @@ class StartRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes work with; made and ended by the lifespan."""
+    """What the routes work with; built and stopped by the lifespan."""
 
     settings: Settings
     database: Database
+    accounts: Accounts
     webapps: WebappService
     forms: FormCache
     tasks: TaskService
     run_times: RunTimes
     submitter: Submitter
+    monitor: AccountMonitor
     poller: Poller
     change_feed: ChangeFeed
+    secret: SecretKey
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Services]:
-    """Open the database, start the watch, and end both in the right order. Raises StartRefused."""
+    """Open the database, start the loops, and stop both in the right order. Raises StartRefused."""
     _check_database_url(settings)
     async with AsyncExitStack() as stack:
         try:
-            secret = SecretKey.next_to(settings.database_path)
+            secret = _secret_key(settings)
             lock = await stack.enter_async_context(WorkerLock(settings.database_path))
-            database = await stack.enter_async_context(Database(settings.database_path))
+            worker = f"{os.getpid()}-{secrets.token_hex(4)}"
+            database = await stack.enter_async_context(Database(settings.database_path, worker=worker))
         except (DatabaseRefused, OSError, ValueError, sqlite3.Error) as exc:
             raise StartRefused(
                 f"DATABASE_URL={settings.database_url_without_password} cannot be used: {exc}"
             ) from exc
-        client = await stack.enter_async_context(create_client(settings))
-        services = _build(settings, secret, database, client)
+        pools = await stack.enter_async_context(open_pools(settings.runninghub_timeout_s))
+        services = build(settings, secret, database, pools)
+        fingerprints = {account.name: account.key_fingerprint for account in services.accounts.all}
+        await database.assign_accounts(fingerprints)
+        await database.worker_seen(is_only_worker=lock.is_only_worker)
         if lock.is_only_worker:
             await services.submitter.give_up_stale(is_only_worker=True)
             await database.pull_due(longest_ms=int(settings.poll_interval_max_s * 1000))
             await lock.share()
         await stack.enter_async_context(_working(services))
-        # What the start made lives as long as the process: the collector need not look at it again.
+        # What the start made lives as long as the process: the collector need not visit it again.
         gc.collect()
         gc.freeze()
         yield services
@@ -83,46 +97,57 @@ def _check_database_url(settings: Settings) -> None:
         raise StartRefused(f"{start}: the folder {folder} does not exist")
 
 
-def fetch_form(webapps: WebappService) -> FetchForm:
-    """How the cache obtains a form from RunningHub."""
-
-    async def fetch(_: str, webapp_id: str) -> Form:
-        return webapp_form(webapp_id, await webapps.app_data(webapp_id))
-
-    return fetch
+def _secret_key(settings: Settings) -> SecretKey:
+    configured = settings.secret_key.get_secret_value() if settings.secret_key else None
+    return SecretKey.of(configured, settings.database_path)
 
 
-def _build(settings: Settings, secret: SecretKey, database: Database, client: httpx.AsyncClient) -> Services:
-    webapps = WebappService(client, settings)
-    forms = FormCache(fetch_form(webapps), settings.node_info_ttl_s)
+def build(settings: Settings, secret: SecretKey, database: Database, pools: Pools) -> Services:
+    """All components on one database; nothing runs yet."""
+    accounts = Accounts.of(settings, pools, secret.fingerprint)
+    planner = SubmitPlanner(
+        tuple(
+            AccountLimits(a.name, a.base_url, a.key_fingerprint, a.max_concurrent, a.weight)
+            for a in accounts.all
+        ),
+        settings.max_concurrent_tasks,
+    )
+    webapps = WebappService()
+    app_hosts = AppHosts(accounts, webapps)
+    forms = FormCache(app_hosts.fetch_form, settings.node_info_ttl_s)
     run_times = RunTimes(database)
-    submitter = Submitter(database, webapps, settings, secret)
-    pace = Pace()
-    tasks = TaskService(database, webapps, submitter, forms, run_times, secret, settings, pace)
+    schedule = PollSchedule(run_times, settings, database.clock)
+    lease_ms = int((settings.runninghub_timeout_s + LEASE_MARGIN_S) * 1000)
+    monitor = AccountMonitor(database, webapps, accounts, planner, lease_ms=lease_ms)
+    submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret)
+    tasks = TaskService(
+        database, webapps, accounts, submitter, monitor, forms, app_hosts, schedule, secret, settings
+    )
+    poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
+    monitor.on_freed = poller.wake
     return Services(
         settings=settings,
         database=database,
+        accounts=accounts,
         webapps=webapps,
         forms=forms,
         tasks=tasks,
         run_times=run_times,
         submitter=submitter,
-        poller=Poller(
-            database,
-            tasks,
-            submitter,
-            pace,
-            lease_s=settings.runninghub_timeout_s,
-            longest_wait_s=settings.poll_interval_max_s,
-        ),
+        monitor=monitor,
+        poller=poller,
         change_feed=ChangeFeed(database),
+        secret=secret,
     )
 
 
 @asynccontextmanager
 async def _working(services: Services) -> AsyncIterator[None]:
-    """Run the loops; at the end stop taking work, then wait for paid calls under way."""
-    loops = [asyncio.create_task(services.poller.run()), asyncio.create_task(services.change_feed.run())]
+    """Run the loops; at the end accept no more work, then wait for paid calls in flight."""
+    loops = [
+        asyncio.create_task(loop)
+        for loop in (services.monitor.run(), services.poller.run(), services.change_feed.run())
+    ]
 
     def stop() -> None:
         services.change_feed.close()
@@ -138,3 +163,32 @@ async def _working(services: Services) -> AsyncIterator[None]:
         await asyncio.gather(*loops, return_exceptions=True)
         await services.forms.close()
         await services.submitter.close()
+        await services.webapps.close()
+
+
+@contextmanager
+def on_stop_signal(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` in the running loop at SIGINT or SIGTERM, before the server's own handler.
+
+    uvicorn tells the lifespan only when all streams have ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    servers_own = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+        own = servers_own[signal.Signals(number)]
+        if callable(own):
+            own(number, frame)
+
+    for number, own in servers_own.items():
+        if callable(own):
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, own in servers_own.items():
+            signal.signal(number, own)

@@ -1,116 +1,213 @@
-"""A task's life: submit, look, cancel, settle, and what RunningHub's word does to a status."""
+"""The operations on a task: validate, store, submit, wait; poll, cancel, settle, rerun."""
 
 import json
 import logging
-import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from cachetools import LRUCache
+
 from config import Settings
-from database import Database
+from database import Database, Limits, PageFilter
 from errors import (
+    AlreadyKnown,
+    AppError,
     IdempotencyKeyReused,
     InvalidNodeInfo,
     NotCancellable,
+    NotDeletable,
+    NotFinal,
     NotUnknown,
     RunningHubNotConfigured,
     TaskNotFound,
     TooManyPending,
 )
+from forms.app_hosts import AppHosts
 from forms.cache import FormCache
 from forms.types import Form
-from forms.validation import validate_node_info, value_warnings
-from models import MAY_BE_AT_RUNNINGHUB, Change, LimiterSignal, NewTask, Task, TaskStatus
+from forms.validation import node_info_from_values, validate_node_info, value_warnings
+from models import AccountRow, CancelReason, Json, Kind, LimiterRow, NewTask, Task, TaskStatus
+from runninghub.accounts import Account, Accounts
+from runninghub.replies import PollResult, RunState, cost_of, run_seconds
+from runninghub.webhook import RUNNINGHUB_ID
 from secret_key import SecretKey
-from tasks.poll_schedule import Pace, next_wait_s
-from tasks.run_times import RunTimes
+from tasks.account_monitor import AccountMonitor
+from tasks.poll_schedule import PollSchedule
+from tasks.submit_limiter import after_slot_freed
 from tasks.submitter import Submitter
-from webapp_service import PollResult, RunState, WebappService
+from transitions import (
+    CancelConfirmed,
+    CancelRequested,
+    Event,
+    Finished,
+    NotKnown,
+    Progress,
+    Resubmitted,
+    RunFailed,
+    Settled,
+    WebhookReceived,
+)
+from webapp_service import WebappService
 
 log = logging.getLogger(__name__)
 
-# For how long RunningHub has to say that it does not know a task before it counts as lost.
-LOST_AFTER_S = 600.0
-RUNNINGHUB_ID = re.compile(r"[0-9]{1,30}")
+# A cancel that RunningHub has not confirmed is sent again with the next poll, after this time at most.
+CANCEL_RETRY_MS = 2_000
+REMEMBERED_HOSTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a front end wants to run; `node_info` holds only members that RunningHub takes, all strings."""
+    """What a front end wants to run; `node_info` holds only members that RunningHub accepts, all strings.
 
-    webapp_id: str
-    node_info: list[dict[str, str]]
+    `values` is the alternative to `node_info`: values by the keys of the form's schema.
+    """
+
+    node_info: list[dict[str, str]] = field(default_factory=list)
+    webapp_id: str | None = None
+    workflow_id: str | None = None
+    values: dict[str, Json] | None = None
     instance_type: str | None = None
     access_password: str | None = None
+    run_options: dict[str, Json] = field(default_factory=dict)
+    metadata: dict[str, Json] | None = None
+    webhook_url: str | None = None
+    deadline_s: float | None = None
     idempotency_key: str | None = None
+    rerun_of: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.WORKFLOW if self.workflow_id else Kind.WEBAPP
+
+    @property
+    def target(self) -> str:
+        return self.workflow_id or self.webapp_id or ""
 
     @property
     def text(self) -> str:
         """The same text for the same request, for an Idempotency-Key's digest."""
-        parts = [self.webapp_id, self.node_info, self.instance_type, self.access_password]
+        parts: list[Any] = [self.webapp_id, self.node_info, self.instance_type, self.access_password]
+        later: dict[str, Any] = {
+            "workflow_id": self.workflow_id,
+            "values": self.values,
+            "run_options": self.run_options or None,
+            "metadata": self.metadata,
+            "webhook_url": self.webhook_url,
+            "deadline_s": self.deadline_s,
+            "rerun_of": self.rerun_of,
+        }
+        # Without them, the text is that of the first release: its keys stay valid.
+        if given := {name: value for name, value in later.items() if value is not None}:
+            parts.append(given)
         return json.dumps(parts, ensure_ascii=False, sort_keys=True)
 
 
 class TaskService:
-    """Every operation answers the task as the database has it after."""
+    """Every operation returns the task as the database has it afterwards."""
 
     def __init__(
         self,
         database: Database,
         webapps: WebappService,
+        accounts: Accounts,
         submitter: Submitter,
+        monitor: AccountMonitor,
         forms: FormCache,
-        run_times: RunTimes,
+        app_hosts: AppHosts,
+        schedule: PollSchedule,
         secret: SecretKey,
         settings: Settings,
-        pace: Pace,
         *,
-        lost_after_s: float = LOST_AFTER_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._webapps = webapps
-        self._dispatcher = submitter
+        self._accounts = accounts
+        self._submitter = submitter
+        self._monitor = monitor
         self._forms = forms
-        self._run_times = run_times
+        self._app_hosts = app_hosts
+        self._schedule = schedule
         self._secret = secret
         self._settings = settings
-        self._pace = pace
-        self._lost_after_ms = int(lost_after_s * 1000)
+        self._monotonic = monotonic
+        self._not_known_at: LRUCache[str, float] = LRUCache(REMEMBERED_HOSTS)
+        self._file_hosts: LRUCache[str, str] = LRUCache(REMEMBERED_HOSTS)
+
+    # Submitting
 
     async def submit(self, submission: Submission) -> tuple[Task, list[dict[str, Any]]]:
-        """Check, store and send; answers the task and warnings about its values.
+        """Validate, store and send; returns the task and warnings about its values.
 
-        Raises InvalidNodeInfo before anything is stored, TooManyPending, IdempotencyKeyReused, or the error
-        with which RunningHub refused the task or left its outcome unknown.
+        Raises InvalidNodeInfo before anything is stored, TooManyPending, IdempotencyKeyReused, or the problem
+        with which RunningHub rejected the task or left its outcome unknown.
         """
-        if not self._webapps.is_configured:
+        if not self._accounts.all:
             raise RunningHubNotConfigured
-        digest = self._secret.digest(submission.text) if submission.idempotency_key else None
-        if first := await self._first_with_key(submission.idempotency_key, digest):
+        key = submission.idempotency_key
+        digest = self._secret.digest(submission.text) if key else None
+        if first := await self._first_with_key(key, digest):
             return first, []
-        warnings = await self._check(submission)
-        new = NewTask(
-            id=_new_id(self._database.clock()),
-            webapp_id=submission.webapp_id,
-            node_info=submission.node_info,
-            instance_type=submission.instance_type,
-            encrypted_password=self._secret.encrypt(submission.access_password)
-            if submission.access_password
-            else None,
-            idempotency_key=submission.idempotency_key,
-            request_digest=digest,
-        )
-        if task := await self._dispatcher.submit(new):
+        node_info, warnings = await self._validated(submission)
+        new = self._new_task(submission, node_info, digest)
+        if task := await self._submitter.submit(new):
             return task, warnings
-        if first := await self._first_with_key(submission.idempotency_key, digest):
+        if first := await self._first_with_key(key, digest):
             return first, warnings
         raise TooManyPending(
             f"{self._settings.max_pending_tasks} tasks are waiting already. Submit again when some have"
             " started, or raise MAX_PENDING_TASKS.",
             retry_after=10,
         )
+
+    def _new_task(
+        self, submission: Submission, node_info: list[dict[str, str]], digest: str | None
+    ) -> NewTask:
+        now = self._database.clock()
+        password = submission.access_password
+        return NewTask(
+            id=_new_id(now),
+            kind=submission.kind,
+            webapp_id=submission.webapp_id,
+            workflow_id=submission.workflow_id,
+            node_info=node_info,
+            instance_type=submission.instance_type,
+            run_options=submission.run_options,
+            encrypted_password=self._secret.encrypt(password) if password else None,
+            base_url=self._base_url(submission, node_info),
+            metadata=submission.metadata,
+            webhook_url=submission.webhook_url,
+            rerun_of=submission.rerun_of,
+            deadline_ms=now + int(submission.deadline_s * 1000) if submission.deadline_s else None,
+            idempotency_key=submission.idempotency_key,
+            request_digest=digest,
+        )
+
+    def _base_url(self, submission: Submission, node_info: list[dict[str, str]]) -> str | None:
+        """The host of the app and of its files; files of another host cannot be used there."""
+        app_host = self._app_hosts.base_url_of(submission.kind, submission.target)
+        file_hosts = {
+            item["fieldValue"]: self._file_hosts[item["fieldValue"]]
+            for item in node_info
+            if item["fieldValue"] in self._file_hosts
+        }
+        hosts = [*filter(None, [app_host]), *file_hosts.values()]
+        errors = [
+            {
+                "nodeId": item["nodeId"],
+                "fieldName": item["fieldName"],
+                "msg": f"The file is on {file_hosts[item['fieldValue']]}, the app on {hosts[0]}.",
+            }
+            for item in node_info
+            if item["fieldValue"] in file_hosts and file_hosts[item["fieldValue"]] != hosts[0]
+        ]
+        if errors:
+            raise InvalidNodeInfo("The app and its files are on two hosts; see `errors`.", errors=errors)
+        return hosts[0] if hosts else None
 
     async def _first_with_key(self, key: str | None, digest: str | None) -> Task | None:
         first = await self._database.task_by_idempotency_key(key) if key else None
@@ -120,23 +217,69 @@ class TaskService:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key came with another body before. Use a new key for a new task."
             )
-        return await self._dispatcher.wait(first.id) or first
+        return await self._submitter.wait(first.id) or first
 
-    async def _check(self, submission: Submission) -> list[dict[str, Any]]:
-        """Refuse values that cannot work, by the app's form; no form to be had means no check."""
-        form = await self._forms.cached_or_fetch("webapp", submission.webapp_id)
-        errors = validate_node_info(form, submission.node_info) if form else []
-        if errors:
-            form = await self._forms.fetch("webapp", submission.webapp_id)
-            errors = validate_node_info(form, submission.node_info) if form else []
+    async def _validated(self, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+        """The values to send, and warnings; values that cannot work are refused before they are paid for.
+
+        Where the form cannot be obtained, validation is skipped, unless `values` need it to be understood.
+        """
+        kind, target = submission.kind, submission.target
+        form = await self._forms.cached_or_fetch(kind, target)
+        if form is None and submission.values is not None:
+            form = await self._forms.get(kind, target)
         if form is None:
-            return []
+            return submission.node_info, []
+        node_info, errors = _errors(form, submission)
+        if errors:
+            form = await self._forms.fetch(kind, target) or form
+            node_info, errors = _errors(form, submission)
         if errors and form["nodeInfoList"]:  # an empty one says nothing about the app's fields
             raise InvalidNodeInfo(
-                "Some values do not fit the app's form; nothing was submitted. See `errors`.", errors=errors
+                "Some values are not valid for the app's form; nothing was submitted. See `errors`.",
+                errors=errors,
             )
-        seen = self._forms.last_returned("webapp", submission.webapp_id)
-        return value_warnings(form, submission.node_info) + _changes(seen, form, submission.node_info)
+        seen = self._forms.last_returned(kind, target)
+        return node_info, value_warnings(form, node_info) + _changes(seen, form, node_info)
+
+    async def rerun(self, ref: str, *, idempotency_key: str | None) -> tuple[Task, list[dict[str, Any]]]:
+        """Submit the values of a task that is final or SUBMIT_UNKNOWN as a new task. Raises NotFinal."""
+        task = await self.task(ref)
+        if not task.status.is_final and task.status is not TaskStatus.SUBMIT_UNKNOWN:
+            raise NotFinal(f"The task is {task.status}; it can be run again when it is final.")
+        if not (task.webapp_id or task.workflow_id):
+            raise NotFinal("This task was imported from RunningHub; its values are not known here.")
+        return await self.submit(
+            Submission(
+                webapp_id=task.webapp_id,
+                workflow_id=task.workflow_id,
+                node_info=task.node_info,
+                instance_type=task.instance_type,
+                access_password=self._secret.decrypt(task.encrypted_password)
+                if task.encrypted_password
+                else None,
+                run_options=task.run_options,
+                metadata=task.metadata,
+                webhook_url=task.webhook_url,
+                idempotency_key=idempotency_key,
+                rerun_of=task.id,
+            )
+        )
+
+    async def host_of(self, webapp_id: str | None) -> str | None:
+        """The RunningHub host of an app; None: any. Raises what looking it up raises."""
+        if webapp_id is None:
+            return None
+        if (base_url := self._app_hosts.base_url_of(Kind.WEBAPP, webapp_id)) is None:
+            await self._forms.get(Kind.WEBAPP, webapp_id)
+        return base_url or self._app_hosts.base_url_of(Kind.WEBAPP, webapp_id)
+
+    def file_uploaded(self, account: Account, file_name: str) -> None:
+        """A file belongs to the host that it was uploaded to."""
+        if len(self._accounts.hosts) > 1:
+            self._file_hosts[file_name] = account.base_url
+
+    # Reading
 
     async def task(self, ref: str) -> Task:
         """The task with this id, ours or RunningHub's. Raises TaskNotFound."""
@@ -144,12 +287,23 @@ class TaskService:
             raise _not_found()
         return task
 
+    async def page(
+        self, *, cursor: str | None, limit: int, wanted: PageFilter | None = None
+    ) -> tuple[list[Task], str | None]:
+        """Tasks, newest first, and the cursor of the next page (None at the end)."""
+        tasks = await self._database.page(
+            before_seq=int(cursor) if cursor else 2**62, limit=limit + 1, wanted=wanted
+        )
+        return tasks[:limit], str(tasks[limit - 1].seq) if len(tasks) > limit else None
+
+    # Polling
+
     async def query(self, ref: str) -> Task:
-        """Ask RunningHub now. Takes in a task that only RunningHub knows; raises TaskNotFound."""
+        """Query RunningHub now. Imports a task that only RunningHub knows; raises TaskNotFound."""
         task = await self._database.task(ref)
         if task is None:
             return await self._import(ref)
-        if task.status not in MAY_BE_AT_RUNNINGHUB:
+        if not task.is_pollable or task.status is TaskStatus.SUBMITTING:
             return task
         await self.poll(task)
         return await self.task(task.id)
@@ -157,175 +311,225 @@ class TaskService:
     async def _import(self, ref: str) -> Task:
         if not RUNNINGHUB_ID.fullmatch(ref):
             raise _not_found()
-        seen = await self._webapps.poll(ref)
-        if seen.state is RunState.UNKNOWN:
-            raise _not_found()
-        if adopted := await self._database.import_task(_new_id(self._database.clock()), ref):
-            await self._store_poll_result(adopted, ref, seen)
-        return await self.task(ref)
+        if not self._accounts.all:
+            raise RunningHubNotConfigured
+        for account in self._accounts.all:
+            result = await self._webapps.poll(account, ref)
+            if result.state is not RunState.NOT_KNOWN:
+                imported = await self._database.import_task(
+                    _new_id(self._database.clock()),
+                    ref,
+                    account=account.name,
+                    key_fingerprint=account.key_fingerprint,
+                )
+                if imported:
+                    await self._store_poll_result(imported, account, ref, result)
+                return await self.task(ref)
+        raise _not_found()
 
     async def poll(self, task: Task) -> None:
-        """Ask RunningHub about a task and store the outcome. Raises AppError; then nothing has changed."""
-        runninghub_id = task.runninghub_task_id or task.hinted_task_id
-        if task.status not in MAY_BE_AT_RUNNINGHUB or runninghub_id is None:
-            return
-        await self._store_poll_result(task, runninghub_id, await self._webapps.poll(runninghub_id))
+        """Query RunningHub about a task and store the outcome. Raises AppError; then its row is unchanged.
 
-    async def _store_poll_result(self, task: Task, runninghub_id: str, seen: PollResult) -> None:
-        match seen.state:
-            case RunState.UNKNOWN:
-                await self._store_unknown(task)
-            case RunState.QUEUED | RunState.RUNNING:
-                await self._store_progress(task, runninghub_id, TaskStatus[seen.state.name])
-            case RunState.FINISHED | RunState.FAILED:
-                await self._store_end(task, runninghub_id, seen)
-
-    async def _store_progress(self, task: Task, runninghub_id: str, status: TaskStatus) -> None:
-        next_poll_ms = await self.next_poll_ms(task, status)
-        if task.status is status:
-            await self._database.reschedule(task.id, next_poll_ms)
-        else:
-            change = Change(status, runninghub_task_id=runninghub_id, next_poll_ms=next_poll_ms)
-            await self._database.move(task.id, change)
-
-    async def _store_end(self, task: Task, runninghub_id: str, seen: PollResult) -> None:
-        if seen.state is RunState.FINISHED:
-            change = Change(
-                TaskStatus.SUCCESS,
-                runninghub_task_id=runninghub_id,
-                result_data=seen.results,
-                run_seconds=self._run_seconds(task, seen.results or []),
-            )
-        elif seen.reason is None and (await self.task(task.id)).cancel_requested:
-            change = Change(TaskStatus.CANCELLED, runninghub_task_id=runninghub_id)
-        else:
-            change = Change(
-                TaskStatus.FAILED, runninghub_task_id=runninghub_id, error=_run_error(task, seen.reason)
-            )
-        if await self._database.move(task.id, change, gate=LimiterSignal.FREED):
-            log.info("task ended", extra={"task_id": task.id, "status": change.status})
-        self._run_times.forget(task.webapp_id)
-        await self._dispatcher.submit_pending()
-
-    async def _store_unknown(self, task: Task) -> None:
-        """RunningHub does not know the task: a wrong hint, or, after ten minutes of that word, a loss."""
-        now = self._database.clock()
-        if task.runninghub_task_id is None:
-            await self._database.reschedule(task.id, None)
-            return
-        since = min(task.lost_since_ms or now, now)
-        if now - since < self._lost_after_ms:
-            await self._database.reschedule(task.id, await self.next_poll_ms(task), lost_since_ms=since)
-            return
-        error = {
-            "code": "lost_at_runninghub",
-            "message": "RunningHub took this task and now says that it does not know it.",
-        }
-        status = TaskStatus.CANCELLED if task.cancel_requested else TaskStatus.FAILED
-        change = Change(status, error=None if task.cancel_requested else error)
-        await self._database.move(task.id, change, gate=LimiterSignal.FREED)
-        await self._dispatcher.submit_pending()
-
-    async def next_poll_ms(self, task: Task, status: TaskStatus | None = None) -> int:
-        """When to ask about a task again, which is now in `status`.
-
-        Its age counts from its start where that was seen. With webhooks, asking is only the safety net.
+        A cancel that RunningHub has not confirmed yet is sent first.
         """
-        now = self._database.clock()
-        is_running = (status or task.status) is TaskStatus.RUNNING
-        began_ms = (task.running_ms if is_running else task.accepted_ms) or now
-        longest_s = self._settings.poll_interval_max_s
-        wait_s = next_wait_s(
-            max(0, now - began_ms) / 1000,
-            await self._run_times.of(task.webapp_id) if is_running else (),
-            first_s=longest_s if self._settings.public_url else self._settings.poll_interval_s,
-            longest_s=longest_s,
-            stretch=self._pace.stretch,
-        )
-        return now + int(wait_s * 1000)
+        account, runninghub_id = self._accounts.of_task(task), task.runninghub_task_id or task.hinted_task_id
+        if account is None or runninghub_id is None or not task.is_pollable:
+            return
+        if task.is_cancel_due:
+            task = await self._send_cancel(task, account, runninghub_id)
+        result = await self._webapps.poll(account, runninghub_id, kind=task.kind)
+        await self._store_poll_result(task, account, runninghub_id, result)
 
-    async def cancel(self, ref: str) -> Task:
-        """Cancel a waiting task here, a running one at RunningHub. Raises NotCancellable."""
-        task = await self.task(ref)
-        waiting = Change(TaskStatus.CANCELLED, sources=frozenset({TaskStatus.PENDING}))
-        if await self._database.move(task.id, waiting):
-            return await self.task(task.id)
-        if (under_way := await self._database.request_cancel(task.id)) is None:
-            task = await self.task(task.id)
-            if task.status is TaskStatus.PENDING:  # its paid call was refused between the two
-                return await self.cancel(task.id)
-            raise _not_cancellable(task)
-        if under_way.runninghub_task_id:
-            await self._webapps.cancel(under_way.runninghub_task_id)
-            await self.poll(under_way)
-        return await self.task(task.id)
-
-    async def settle(self, ref: str, *, runninghub_task_id: str | None) -> Task:
-        """A person's word on a SUBMIT_UNKNOWN task: its id at RunningHub, or None: it did not start."""
-        task = await self.task(ref)
-        sources = frozenset({TaskStatus.SUBMIT_UNKNOWN})
-        if runninghub_task_id is None:
-            change = Change(TaskStatus.PENDING, sources=sources)
-        else:
-            change = Change(
-                TaskStatus.QUEUED,
-                sources=sources,
-                runninghub_task_id=runninghub_task_id,
-                next_poll_ms=self._database.clock(),
+    async def _send_cancel(self, task: Task, account: Account, runninghub_id: str) -> Task:
+        try:
+            await self._webapps.cancel(account, runninghub_id)
+        except AppError as problem:
+            log.warning(
+                "cancel not confirmed by RunningHub; it is sent again",
+                extra={"task_id": task.id, "problem": problem.code},
             )
-        if await self._database.move(task.id, change) is None:
-            raise NotUnknown("Only a task that is SUBMIT_UNKNOWN can be settled.")
-        return await self.task(task.id)
+            return task
+        return await self._database.store(task.id, CancelConfirmed()) or task
+
+    async def _store_poll_result(
+        self, task: Task, account: Account, runninghub_id: str, result: PollResult
+    ) -> None:
+        match result.state:
+            case RunState.NOT_KNOWN:
+                event: Event = await self._not_known(task, account)
+            case RunState.QUEUED | RunState.RUNNING:
+                status = TaskStatus[result.state.name]
+                event = Progress(runninghub_id, status, await self._next_poll_ms(task, status))
+            case RunState.FINISHED:
+                event = self._finished(task, runninghub_id, result.results or [])
+            case RunState.FAILED:
+                event = RunFailed(runninghub_id, result.reason)
+        if (
+            isinstance(event, Progress)
+            and event.status is task.status
+            and task.running_ms
+            and (not task.lost_responses)
+        ):
+            await self._database.reschedule(task, event.next_poll_ms)
+            return
+        stored = await self._database.store(task.id, event, limits=_if_ended(event))
+        if stored and stored.status.is_final:
+            await self._ended(stored)
+
+    async def _next_poll_ms(self, task: Task, status: TaskStatus | None = None) -> int:
+        next_poll_ms = await self._schedule.next_poll_ms(task, status)
+        return (
+            min(next_poll_ms, self._database.clock() + CANCEL_RETRY_MS)
+            if task.is_cancel_due
+            else next_poll_ms
+        )
+
+    async def _not_known(self, task: Task, account: Account) -> NotKnown:
+        """Only running time of this process counts towards a loss: neither a clock step nor a restart."""
+        now = self._monotonic()
+        elapsed_ms = int((now - self._not_known_at.get(task.id, now)) * 1000)
+        if task.lost_at_ms is None:
+            elapsed_ms = 0
+        else:
+            elapsed_ms = max(0, min(elapsed_ms, self._database.clock() - task.lost_at_ms))
+        self._not_known_at[task.id] = now
+        is_own_account = task.key_fingerprint in (None, account.key_fingerprint)
+        return NotKnown(is_own_account, elapsed_ms, await self._next_poll_ms(task))
+
+    def _finished(self, task: Task, runninghub_id: str, results: list[Json]) -> Finished:
+        cost, micros = cost_of(results)
+        seconds = run_seconds(results)
+        if seconds is None and task.accepted_ms:
+            seconds = max(0.0, (self._database.clock() - task.accepted_ms) / 1000)
+        return Finished(runninghub_id, results, seconds, cost, micros)
+
+    async def _ended(self, task: Task) -> None:
+        extra = {"task_id": task.id, "status": task.status}
+        if task.status is TaskStatus.FAILED and task.error:
+            log.warning("task failed", extra=extra | {"error": task.error.get("code")})
+        else:
+            log.info("task ended", extra=extra)
+        self._schedule.run_times.forget(task)
+        if task.running_ms or task.accepted_ms:
+            began_ms = task.running_ms or task.accepted_ms or 0
+            self._monitor.run_ended(max(0, self._database.clock() - began_ms) / 1000)
+        await self._submitter.submit_pending()
 
     def check_webhook_signature(self, task_id: str, signature: str) -> None:
-        """Raises TaskNotFound."""
+        """Raises TaskNotFound: to a stranger, no task exists."""
         if not self._secret.is_signature(task_id, signature):
             raise _not_found()
 
-    async def webhook(self, task_id: str, signature: str, hint: str | None) -> None:
-        """RunningHub says that a task ended. Only a hint: the look is made due. Raises TaskNotFound."""
+    async def webhook(self, task_id: str, signature: str, runninghub_task_id: str | None) -> None:
+        """RunningHub reports that a task ended. Only a hint: a poll is made due. Raises TaskNotFound."""
         self.check_webhook_signature(task_id, signature)
-        if hint is not None and not RUNNINGHUB_ID.fullmatch(hint):
-            hint = None
-        await self._database.hint_finished(task_id, hint)
+        await self._database.store(task_id, WebhookReceived(runninghub_task_id))
 
-    async def page(
-        self, *, cursor: str | None, limit: int, statuses: Sequence[TaskStatus], webapp_id: str | None
-    ) -> tuple[list[Task], str | None]:
-        """Tasks, newest first, and the cursor of the next page (None at the end)."""
-        tasks = await self._database.page(
-            before_seq=int(cursor) if cursor else 2**62,
-            limit=limit + 1,
-            statuses=statuses,
-            webapp_id=webapp_id,
-        )
-        return tasks[:limit], str(tasks[limit - 1].seq) if len(tasks) > limit else None
+    # Cancelling and settling
 
-    def _run_seconds(self, task: Task, results: list[Any]) -> float | None:
-        """RunningHub's own count where it gives one, else the time since it took the task."""
-        told = [_seconds(result.get("taskCostTime")) for result in results if isinstance(result, dict)]
-        if longest := max(told, default=0.0):
-            return longest
-        taken_ms = task.accepted_ms
-        return max(0.0, (self._database.clock() - taken_ms) / 1000) if taken_ms else None
+    async def cancel(self, ref: str) -> Task:
+        """Cancel a waiting task here, a running one at RunningHub. Raises NotCancellable for a final one.
+
+        The cancel is stored first: it is sent until RunningHub has confirmed it.
+        """
+        task = await self.task(ref)
+        if task.status.is_final:
+            raise NotCancellable(f"The task is {task.status} already.")
+        requested = await self._database.store(task.id, CancelRequested(CancelReason.USER))
+        task = requested or await self.task(task.id)
+        if requested is None and task.status.is_final:
+            raise NotCancellable(f"The task is {task.status} already.")
+        if task.is_pollable and task.status is not TaskStatus.SUBMITTING:
+            try:
+                await self.poll(task)
+            except AppError as problem:
+                log.warning("cancel not sent yet", extra={"task_id": task.id, "problem": problem.code})
+        return await self.task(task.id)
+
+    async def cancel_past_deadline(self, *, limit: int) -> bool:
+        """Cancel tasks that are not final at their deadline; whether there were any."""
+        task_ids = await self._database.past_deadline(limit=limit)
+        for task_id in task_ids:
+            await self._database.store(task_id, CancelRequested(CancelReason.DEADLINE))
+        return bool(task_ids)
+
+    async def cancel_stray_runs(self, *, lease_ms: int, limit: int) -> None:
+        """Cancel runs that no row is for, until RunningHub has confirmed it."""
+        for run in await self._database.lease_stray_runs(lease_ms=lease_ms, limit=limit):
+            account = self._accounts.by_name(run.account)
+            if account is None:
+                continue
+            log.warning(
+                "cancelling a second run of a task",
+                extra={"task_id": run.task_id, "runninghub_task_id": run.runninghub_task_id},
+            )
+            await self._webapps.cancel(account, run.runninghub_task_id)
+            await self._database.delete_stray_run(run)
+
+    async def settle(self, ref: str, *, runninghub_task_id: str | None) -> Task:
+        """A person resolves a SUBMIT_UNKNOWN task: its id at RunningHub, or None: it did not start.
+
+        RunningHub is queried first. Raises NotUnknown, AlreadyKnown, TaskNotFound, and what the query raises;
+        then the row is unchanged.
+        """
+        task = await self.task(ref)
+        if task.status is not TaskStatus.SUBMIT_UNKNOWN:
+            raise NotUnknown("Only a task that is SUBMIT_UNKNOWN can be settled.")
+        account = self._accounts.of_task(task) or self._accounts.first
+        if runninghub_task_id is None:
+            return await self._resubmit(task, account)
+        other = await self._database.task_by_runninghub_id(runninghub_task_id)
+        if other is not None and other.id != task.id:
+            raise AlreadyKnown("Another task has this RunningHub id; see `task_id`.", task_id=other.id)
+        result = await self._webapps.poll(account, runninghub_task_id, kind=task.kind)
+        if result.state is RunState.NOT_KNOWN:
+            raise TaskNotFound("RunningHub does not know a task with this id; nothing was changed.")
+        return await self._settled(task, account, runninghub_task_id, result)
+
+    async def _settled(self, task: Task, account: Account, runninghub_id: str, result: PollResult) -> Task:
+        settled = Settled(runninghub_id, account.name, account.key_fingerprint)
+        stored = await self._database.store(task.id, settled)
+        if stored is None:
+            raise NotUnknown("The task has just been settled otherwise.")
+        await self._store_poll_result(stored, account, runninghub_id, result)
+        return await self.task(task.id)
+
+    async def _resubmit(self, task: Task, account: Account) -> Task:
+        """An id that a webhook reported takes precedence: it is queried before anything is paid for again."""
+        if hint := task.hinted_task_id:
+            result = await self._webapps.poll(account, hint, kind=task.kind)
+            if result.state is not RunState.NOT_KNOWN:
+                return await self._settled(task, account, hint, result)
+        if await self._database.store(task.id, Resubmitted()) is None:
+            raise NotUnknown("The task has just been settled otherwise.")
+        return await self.task(task.id)
+
+    async def delete(self, ref: str) -> None:
+        """Delete a final task. Raises NotDeletable."""
+        task = await self.task(ref)
+        if not await self._database.delete_task(task.id):
+            raise NotDeletable(f"The task is {task.status}; cancel it first, or wait for its end.")
+
+
+def _if_ended(event: Event) -> Callable[[AccountRow, LimiterRow, int, int], Limits] | None:
+    return _slot_freed if isinstance(event, Finished | RunFailed) else None
+
+
+def _slot_freed(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+    return account, after_slot_freed(limiter)
+
+
+def _errors(form: Form, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """The values as RunningHub's list, and what is wrong with them."""
+    if submission.values is None:
+        return submission.node_info, validate_node_info(form, submission.node_info)
+    node_info, errors = node_info_from_values(form, submission.values)
+    return node_info, errors or validate_node_info(form, node_info)
 
 
 def _new_id(now_ms: int) -> str:
-    """32 hex digits that sort by time: 12 of milliseconds, 20 of chance."""
+    """32 hex digits that sort by time: 12 of milliseconds, 20 random ones."""
     return f"{now_ms:012x}{secrets.token_hex(10)}"
-
-
-def _seconds(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return seconds if 0 < seconds < 1e6 else 0.0
-
-
-def _run_error(task: Task, reason: dict[str, str] | None) -> dict[str, str]:
-    known = task.node_errors or reason or {"message": "RunningHub ended the task and gave no reason."}
-    return {"code": "run_failed", **known}
 
 
 def _changes(seen: Form | None, form: Form, node_info: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
@@ -343,9 +547,3 @@ def _changes(seen: Form | None, form: Form, node_info: Sequence[dict[str, str]])
 
 def _not_found() -> TaskNotFound:
     return TaskNotFound("There is no such task, neither here nor at RunningHub.")
-
-
-def _not_cancellable(task: Task) -> NotCancellable:
-    if task.status is TaskStatus.SUBMIT_UNKNOWN:
-        return NotCancellable("It is not known whether this task runs at RunningHub. Settle it first.")
-    return NotCancellable(f"The task is {task.status} already.")

@@ -1,8 +1,10 @@
 """The HTTP bodies: what a front end sends and what it gets, in the contract's spelling."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -13,8 +15,9 @@ from pydantic import (
 )
 
 from forms.values import sent_value
-from models import Task, TaskStatus
+from models import Task, TaskStatus, WaitCode, rfc3339
 from task_service import Submission
+from tasks.account_monitor import Waiting
 
 MAX_NODES = 1000
 MAX_VALUE_CHARS = 200_000
@@ -45,13 +48,30 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+def _one_target(webapp_id: str | None, workflow_id: str | None) -> None:
+    if (webapp_id is None) == (workflow_id is None):
+        raise ValueError("give either webappId or workflowId")
+
+
 class NodeInfoRequest(Body):
-    webapp_id: Id = Field(
+    webapp_id: Id | None = Field(
+        None,
         validation_alias=AliasChoices("webappId", "webapp_id"),
         description="The app's id: the number at the end of its page's address.",
         examples=[EXAMPLE_WEBAPP],
     )
-    refresh: bool = Field(False, description="Ask RunningHub anew instead of answering from memory.")
+    workflow_id: Id | None = Field(
+        None,
+        validation_alias=AliasChoices("workflowId", "workflow_id"),
+        description="Instead of an app: the id of a plain workflow.",
+        examples=[None],
+    )
+    refresh: bool = Field(False, description="Fetch it from RunningHub again instead of the cache.")
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> Self:
+        _one_target(self.webapp_id, self.workflow_id)
+        return self
 
 
 class NodeValue(Body):
@@ -75,13 +95,41 @@ class NodeValue(Body):
         return {"nodeId": self.node_id, "fieldName": self.field_name, **kind, "fieldValue": self.field_value}
 
 
+MAX_METADATA_BYTES = 4096
+MAX_DEADLINE_S = 604_800
+
+
+def _bounded_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if (
+        value is not None
+        and len(json.dumps(value, ensure_ascii=False).encode(errors="replace")) > MAX_METADATA_BYTES
+    ):
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
+    return value
+
+
 class SubmitRequest(Body):
-    webapp_id: Id = Field(validation_alias=AliasChoices("webappId", "webapp_id"), examples=[EXAMPLE_WEBAPP])
-    node_info_list: list[NodeValue] = Field(
+    webapp_id: Id | None = Field(
+        None, validation_alias=AliasChoices("webappId", "webapp_id"), examples=[EXAMPLE_WEBAPP]
+    )
+    workflow_id: Id | None = Field(
+        None,
+        validation_alias=AliasChoices("workflowId", "workflow_id"),
+        description="Instead of an app: the id of a plain workflow.",
+        examples=[None],
+    )
+    node_info_list: list[NodeValue] | None = Field(
+        None,
         validation_alias=AliasChoices("nodeInfoList", "node_info_list"),
         max_length=MAX_NODES,
         description="Only the fields to change: RunningHub uses the app's saved value for all others.",
         examples=[[EXAMPLE_NODE]],
+    )
+    values: dict[str, Any] | None = Field(
+        None,
+        max_length=MAX_NODES,
+        description="Instead of nodeInfoList: values by the keys of the form's `schema`.",
+        examples=[None],
     )
     instance_type: Annotated[str, Field(min_length=1, max_length=50)] | None = Field(
         None,
@@ -95,13 +143,52 @@ class SubmitRequest(Body):
         description="For an app with `accessEncrypted`.",
         examples=[None],
     )
+    use_personal_queue: bool | None = Field(
+        None,
+        validation_alias=AliasChoices("usePersonalQueue", "use_personal_queue"),
+        description="Passed through: for exclusive API keys.",
+        examples=[None],
+    )
+    retain_seconds: int | None = Field(
+        None,
+        validation_alias=AliasChoices("retainSeconds", "retain_seconds"),
+        ge=0,
+        le=86_400,
+        description="Passed through: how long RunningHub keeps the machine ready; it is billed.",
+        examples=[None],
+    )
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(_bounded_metadata)] = Field(
+        None, description="A JSON object of up to 4 kB, returned unchanged with the task.", examples=[None]
+    )
+    deadline_s: float | None = Field(
+        None,
+        ge=1,
+        le=MAX_DEADLINE_S,
+        description="A task that is not final after so many seconds is cancelled, at RunningHub too.",
+        examples=[None],
+    )
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> Self:
+        _one_target(self.webapp_id, self.workflow_id)
+        if self.values is not None and self.node_info_list:
+            raise ValueError("give either nodeInfoList or values")
+        if self.values is None and self.node_info_list is None:
+            raise ValueError("give nodeInfoList (it may be empty) or values")
+        return self
 
     def submission(self, idempotency_key: str | None) -> Submission:
+        options = {"usePersonalQueue": self.use_personal_queue, "retainSeconds": self.retain_seconds}
         return Submission(
             webapp_id=self.webapp_id,
-            node_info=[value.sent() for value in self.node_info_list],
+            workflow_id=self.workflow_id,
+            node_info=[value.sent() for value in self.node_info_list or ()],
+            values=self.values,
             instance_type=self.instance_type,
             access_password=self.access_password or None,
+            run_options={name: value for name, value in options.items() if value is not None},
+            metadata=self.metadata,
+            deadline_s=self.deadline_s,
             idempotency_key=idempotency_key,
         )
 
@@ -158,6 +245,36 @@ RESULT_SCHEMA = {
 Results = Annotated[list[Any], WithJsonSchema({"type": "array", "items": RESULT_SCHEMA})]
 
 
+class WaitingResponse(BaseModel):
+    """Why a task is not running."""
+
+    code: WaitCode
+    message: str
+    since: str | None
+    next_try_at: str | None
+
+    @classmethod
+    def of(cls, waiting: Waiting) -> Self:
+        return cls(
+            code=waiting.code,
+            message=waiting.message,
+            since=_time(waiting.since_ms),
+            next_try_at=_time(waiting.next_try_ms),
+        )
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+class Cost(BaseModel):
+    """The cost of a task, counted once however many files repeat it; decimal numbers as text."""
+
+    coins: str | None = None
+    money: str | None = None
+    thirdPartyMoney: str | None = None
+
+
 class TaskResponse(BaseModel):
     """A task as this service's database has it."""
 
@@ -168,13 +285,21 @@ class TaskResponse(BaseModel):
     result_data: Results | None
     node_info: list[dict[str, str]]
     webapp_id: str | None
+    workflow_id: str | None
     runninghub_task_id: str | None
+    account: str | None = Field(description="The RunningHub account it was sent with; null before.")
+    owner: str | None = Field(description="The user who submitted it; null: an access token, or nobody.")
     error: TaskError | None
+    waiting: WaitingResponse | None = Field(description="Why a PENDING task is not running.")
     queue_position: int | None = Field(description="While PENDING: 1 is next.")
     expected_seconds: int | None = Field(description="The usual run time of this app.")
+    cost: Cost | None = Field(description="What RunningHub charged for the task; null where it does not say.")
+    metadata: dict[str, Any] | None = Field(description="The client's own JSON object.")
+    rerun_of: str | None = Field(description="The task whose values it repeats.")
+    deadline_at: str | None = Field(description="When it is cancelled if it is not final by then.")
 
     @classmethod
-    def of(cls, task: Task, expected_seconds: int | None) -> Self:
+    def of(cls, task: Task, expected_seconds: int | None, waiting: Waiting | None) -> Self:
         return cls.model_construct(
             id=task.id,
             status=task.status,
@@ -183,10 +308,18 @@ class TaskResponse(BaseModel):
             result_data=task.result_data,
             node_info=task.node_info,
             webapp_id=task.webapp_id,
+            workflow_id=task.workflow_id,
             runninghub_task_id=task.runninghub_task_id,
+            account=task.account,
+            owner=task.owner,
             error=TaskError(**task.error) if task.error else None,
+            waiting=WaitingResponse.of(waiting) if waiting else None,
             queue_position=task.queue_position,
             expected_seconds=expected_seconds,
+            cost=Cost(**task.cost) if task.cost else None,
+            metadata=task.metadata,
+            rerun_of=task.rerun_of,
+            deadline_at=_time(task.deadline_ms),
         )
 
 

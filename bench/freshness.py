@@ -8,7 +8,7 @@ from statistics import mean, median, quantiles
 from bench import plots
 from bench.report import Findings, Goal, Scale, Table
 from config import Settings
-from tasks.poll_schedule import next_wait_s
+from tasks.poll_schedule import next_delay_s
 from tasks.run_times import LATEST
 
 RUN_TIMES_S = (5, 10, 25, 60, 120, 600)
@@ -69,7 +69,7 @@ def _watch(run_s: float, history: Sequence[float], settings: Settings) -> tuple[
     """One task's lag in per cent of its run time, and the number of questions."""
     now_s, questions = settings.poll_interval_s, 1
     while now_s < run_s:
-        now_s += next_wait_s(
+        now_s += next_delay_s(
             now_s, history, first_s=settings.poll_interval_s, longest_s=settings.poll_interval_max_s
         )
         questions += 1

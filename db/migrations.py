@@ -50,4 +50,184 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE submit_gate RENAME TO submit_limiter;
     ALTER TABLE submit_limiter RENAME COLUMN refusals TO rejections;
     """,
+    # Accounts, workflows, users and fair turns; triggers count what may start, so that neither a claim nor
+    # a count by status depends on how many rows there are.
+    """
+    ALTER TABLE tasks ADD COLUMN kind TEXT NOT NULL DEFAULT 'webapp'
+        CHECK (kind IN ('webapp', 'workflow', 'model'));
+    ALTER TABLE tasks ADD COLUMN workflow_id TEXT;
+    ALTER TABLE tasks ADD COLUMN model_path TEXT;
+    ALTER TABLE tasks ADD COLUMN run_options TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE tasks ADD COLUMN base_url TEXT;
+    ALTER TABLE tasks ADD COLUMN account TEXT;
+    ALTER TABLE tasks ADD COLUMN key_fingerprint TEXT;
+    ALTER TABLE tasks ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN worker TEXT;
+    ALTER TABLE tasks ADD COLUMN owner TEXT;
+    ALTER TABLE tasks ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN metadata TEXT;
+    ALTER TABLE tasks ADD COLUMN webhook_url TEXT;
+    ALTER TABLE tasks ADD COLUMN rerun_of TEXT;
+    ALTER TABLE tasks ADD COLUMN deadline_ms INTEGER;
+    ALTER TABLE tasks ADD COLUMN hold TEXT CHECK (hold IN ('balance', 'hint', 'user_limit'));
+    ALTER TABLE tasks ADD COLUMN waiting_since_ms INTEGER;
+    ALTER TABLE tasks ADD COLUMN balance_at_refusal TEXT;
+    ALTER TABLE tasks ADD COLUMN key_refusals INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN cancel_reason TEXT CHECK (cancel_reason IN ('user', 'deadline'));
+    ALTER TABLE tasks ADD COLUMN is_cancel_confirmed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN lost_responses INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN lost_running_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN lost_at_ms INTEGER;
+    ALTER TABLE tasks ADD COLUMN ended_ms INTEGER;
+    ALTER TABLE tasks ADD COLUMN cost TEXT;
+    ALTER TABLE tasks ADD COLUMN coins_micros INTEGER;
+    ALTER TABLE tasks ADD COLUMN money_micros INTEGER;
+    ALTER TABLE tasks ADD COLUMN third_party_money_micros INTEGER;
+    ALTER TABLE tasks ADD COLUMN imported_id TEXT;
+    ALTER TABLE tasks ADD COLUMN is_duplicate INTEGER NOT NULL DEFAULT 0;
+
+    UPDATE tasks SET turn = seq, cancel_reason = CASE WHEN cancel_requested THEN 'user' END,
+        account = CASE WHEN status <> 'PENDING' THEN 'default' END,
+        attempt = CASE WHEN status <> 'PENDING' THEN 1 ELSE 0 END;
+    UPDATE tasks SET is_duplicate = 1 WHERE runninghub_task_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM tasks AS other WHERE other.runninghub_task_id = tasks.runninghub_task_id
+            AND other.seq > tasks.seq);
+    UPDATE tasks SET ended_ms = CAST(round((julianday(updated_at) - 2440587.5) * 86400000) AS INTEGER)
+        WHERE status IN ('SUCCESS', 'FAILED', 'CANCELLED');
+    UPDATE tasks SET
+        coins_micros = CAST(round(json_extract(result_data, '$[0].consumeCoins') * 1000000) AS INTEGER),
+        money_micros = CAST(round(json_extract(result_data, '$[0].consumeMoney') * 1000000) AS INTEGER),
+        third_party_money_micros =
+            CAST(round(json_extract(result_data, '$[0].thirdPartyConsumeMoney') * 1000000) AS INTEGER),
+        cost = json_object('coins', json_extract(result_data, '$[0].consumeCoins'),
+            'money', json_extract(result_data, '$[0].consumeMoney'),
+            'thirdPartyMoney', json_extract(result_data, '$[0].thirdPartyConsumeMoney'))
+        WHERE status = 'SUCCESS' AND json_valid(result_data) AND coalesce(
+            json_extract(result_data, '$[0].consumeCoins'), json_extract(result_data, '$[0].consumeMoney'),
+            json_extract(result_data, '$[0].thirdPartyConsumeMoney')) IS NOT NULL;
+    ALTER TABLE tasks DROP COLUMN cancel_requested;
+    ALTER TABLE tasks DROP COLUMN lost_since_ms;
+
+    DROP INDEX tasks_run_times;
+    CREATE INDEX tasks_run_times ON tasks (coalesce(webapp_id, workflow_id, model_path), seq)
+        WHERE run_seconds IS NOT NULL;
+    CREATE UNIQUE INDEX tasks_one_per_run ON tasks (account, runninghub_task_id)
+        WHERE runninghub_task_id IS NOT NULL AND is_duplicate = 0;
+    CREATE INDEX tasks_by_status_and_webapp ON tasks (status, webapp_id, seq);
+    CREATE INDEX tasks_by_owner ON tasks (owner, seq) WHERE owner IS NOT NULL;
+    CREATE INDEX tasks_by_imported_id ON tasks (imported_id) WHERE imported_id IS NOT NULL;
+    CREATE INDEX tasks_by_creation ON tasks (created_at);
+    CREATE INDEX tasks_claimable ON tasks (base_url, coalesce(instance_type, 'default'), turn, seq)
+        WHERE status = 'PENDING' AND hold IS NULL;
+    CREATE INDEX tasks_held ON tasks (hold, turn, seq) WHERE status = 'PENDING' AND hold IS NOT NULL;
+    CREATE INDEX tasks_turns ON tasks (owner, turn) WHERE status = 'PENDING';
+    CREATE INDEX tasks_by_turn ON tasks (turn, seq) WHERE status = 'PENDING' AND hold IS NULL;
+    CREATE INDEX tasks_at_account ON tasks (account, accepted_ms) WHERE status IN ('QUEUED', 'RUNNING');
+    CREATE INDEX tasks_deadlines ON tasks (deadline_ms)
+        WHERE deadline_ms IS NOT NULL AND status NOT IN ('SUCCESS', 'FAILED', 'CANCELLED')
+            AND cancel_reason IS NULL;
+
+    CREATE TABLE task_counts (
+        status TEXT NOT NULL,
+        account TEXT NOT NULL,
+        instance_type TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        PRIMARY KEY (status, account, instance_type)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO task_counts
+        SELECT status, coalesce(account, ''), coalesce(instance_type, 'default'), count(*)
+        FROM tasks GROUP BY 1, 2, 3;
+    CREATE TRIGGER tasks_counted_on_insert AFTER INSERT ON tasks BEGIN
+        INSERT INTO task_counts
+            VALUES (NEW.status, coalesce(NEW.account, ''), coalesce(NEW.instance_type, 'default'), 1)
+            ON CONFLICT (status, account, instance_type) DO UPDATE SET n = n + 1;
+    END;
+    CREATE TRIGGER tasks_counted_on_update AFTER UPDATE OF status, account ON tasks
+        WHEN OLD.status <> NEW.status OR OLD.account IS NOT NEW.account BEGIN
+        UPDATE task_counts SET n = n - 1 WHERE status = OLD.status AND account = coalesce(OLD.account, '')
+            AND instance_type = coalesce(OLD.instance_type, 'default');
+        INSERT INTO task_counts
+            VALUES (NEW.status, coalesce(NEW.account, ''), coalesce(NEW.instance_type, 'default'), 1)
+            ON CONFLICT (status, account, instance_type) DO UPDATE SET n = n + 1;
+    END;
+    CREATE TRIGGER tasks_counted_on_delete AFTER DELETE ON tasks BEGIN
+        UPDATE task_counts SET n = n - 1 WHERE status = OLD.status AND account = coalesce(OLD.account, '')
+            AND instance_type = coalesce(OLD.instance_type, 'default');
+    END;
+
+    CREATE TABLE queue_counts (
+        level INTEGER NOT NULL,
+        bucket INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        PRIMARY KEY (level, bucket)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO queue_counts SELECT 0, turn / 512, count(*) FROM tasks WHERE status = 'PENDING' GROUP BY 2;
+    INSERT INTO queue_counts SELECT 1, turn, count(*) FROM tasks WHERE status = 'PENDING' GROUP BY 2;
+    CREATE TRIGGER queue_entered_on_insert AFTER INSERT ON tasks
+        WHEN NEW.status = 'PENDING' AND NEW.hold IS NULL BEGIN
+        INSERT INTO queue_counts VALUES (0, NEW.turn / 512, 1), (1, NEW.turn, 1)
+            ON CONFLICT (level, bucket) DO UPDATE SET n = n + 1;
+    END;
+    CREATE TRIGGER queue_entered_on_update AFTER UPDATE OF status, hold ON tasks
+        WHEN NOT (OLD.status = 'PENDING' AND OLD.hold IS NULL)
+            AND NEW.status = 'PENDING' AND NEW.hold IS NULL BEGIN
+        INSERT INTO queue_counts VALUES (0, NEW.turn / 512, 1), (1, NEW.turn, 1)
+            ON CONFLICT (level, bucket) DO UPDATE SET n = n + 1;
+    END;
+    CREATE TRIGGER queue_left_on_update AFTER UPDATE OF status, hold ON tasks
+        WHEN OLD.status = 'PENDING' AND OLD.hold IS NULL
+            AND NOT (NEW.status = 'PENDING' AND NEW.hold IS NULL) BEGIN
+        UPDATE queue_counts SET n = n - 1 WHERE (level = 0 AND bucket = OLD.turn / 512)
+            OR (level = 1 AND bucket = OLD.turn);
+        DELETE FROM queue_counts WHERE n = 0 AND ((level = 0 AND bucket = OLD.turn / 512)
+            OR (level = 1 AND bucket = OLD.turn));
+    END;
+    CREATE TRIGGER queue_left_on_delete AFTER DELETE ON tasks
+        WHEN OLD.status = 'PENDING' AND OLD.hold IS NULL BEGIN
+        UPDATE queue_counts SET n = n - 1 WHERE (level = 0 AND bucket = OLD.turn / 512)
+            OR (level = 1 AND bucket = OLD.turn);
+    END;
+    CREATE TABLE queue_turn (id INTEGER PRIMARY KEY CHECK (id = 1), turn INTEGER NOT NULL) STRICT;
+    INSERT INTO queue_turn VALUES (1, (SELECT coalesce(max(seq), 0) FROM tasks));
+
+    CREATE TABLE accounts (
+        name TEXT PRIMARY KEY,
+        state TEXT NOT NULL DEFAULT 'ok'
+            CHECK (state IN ('ok', 'insufficient_balance', 'key_refused', 'unavailable')),
+        message TEXT,
+        since_ms INTEGER,
+        is_probe_needed INTEGER NOT NULL DEFAULT 0,
+        next_probe_ms INTEGER,
+        probes INTEGER NOT NULL DEFAULT 0,
+        paused_until_ms INTEGER NOT NULL DEFAULT 0,
+        failures INTEGER NOT NULL DEFAULT 0,
+        unknown_outcomes INTEGER NOT NULL DEFAULT 0,
+        failed_ms INTEGER NOT NULL DEFAULT 0,
+        concurrent_limit INTEGER,
+        running_elsewhere INTEGER NOT NULL DEFAULT 0,
+        coins TEXT,
+        money TEXT,
+        currency TEXT
+    ) STRICT;
+    CREATE TABLE submit_limiters (
+        account TEXT NOT NULL,
+        instance_type TEXT NOT NULL,
+        in_flight_max INTEGER NOT NULL DEFAULT 1,
+        slots INTEGER,
+        acceptances INTEGER NOT NULL DEFAULT 0,
+        rejections INTEGER NOT NULL DEFAULT 0,
+        blocked_until_ms INTEGER NOT NULL DEFAULT 0,
+        failed_ms INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (account, instance_type)
+    ) STRICT, WITHOUT ROWID;
+    DROP TABLE submit_limiter;
+    CREATE TABLE stray_runs (
+        account TEXT NOT NULL,
+        runninghub_task_id TEXT NOT NULL,
+        task_id TEXT NOT NULL,
+        next_cancel_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, runninghub_task_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE workers (id TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -1,182 +1,263 @@
-"""Every SQL statement, with named parameters."""
-
-from models import LimiterSignal
-
-SUBMIT_WINDOW_MAX = 64
-SUBMIT_STREAK_PER_SLOT = 8
-SUBMIT_BLOCK_FIRST_MS = 1_000
-SUBMIT_BLOCK_MAX_MS = 30_000
-
+"""Every SQL statement, with named parameters; which status follows which is decided in `transitions.py`."""
 
 TASK_COLUMNS = (
-    "seq, id, status, version, created_at, updated_at, webapp_id, node_info, instance_type,"
-    " encrypted_password,"
-    " runninghub_task_id, hinted_task_id, result_data, error, node_errors, request_digest, cancel_requested,"
-    " accepted_ms, running_ms, lost_since_ms"
+    "seq, id, status, version, created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info,"
+    " instance_type, run_options, encrypted_password, base_url, account, key_fingerprint, attempt, owner,"
+    " metadata, webhook_url, rerun_of, deadline_ms, hold, waiting_since_ms, balance_at_refusal, key_refusals,"
+    " runninghub_task_id, hinted_task_id, result_data, error, node_errors, cost, request_digest,"
+    " cancel_reason, is_cancel_confirmed, accepted_ms, running_ms, next_poll_ms, lost_responses,"
+    " lost_running_ms, lost_at_ms, imported_id"
 )
-JSON_COLUMNS = ("node_info", "result_data", "error", "node_errors")
+JSON_COLUMNS = frozenset(
+    {"node_info", "run_options", "metadata", "result_data", "error", "node_errors", "cost"}
+)
+SETTABLE_COLUMNS = frozenset(TASK_COLUMNS.replace(",", "").split()) | {
+    *("poll_deadline_ms", "run_seconds", "ended_ms", "worker"),
+    *("coins_micros", "money_micros", "third_party_money_micros"),
+}
 
+# How many tasks start before this one: whole blocks of turns, then turns, then its own turn.
+QUEUE_POSITION = """CASE WHEN status = 'PENDING' AND hold IS NULL THEN 1
+    + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 0 AND bucket < turn / 512), 0)
+    + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 1 AND bucket >= turn / 512 * 512
+        AND bucket < turn), 0)
+    + (SELECT count(*) FROM tasks AS ahead WHERE ahead.status = 'PENDING' AND ahead.hold IS NULL
+        AND ahead.turn = tasks.turn AND ahead.seq < tasks.seq)
+    WHEN status = 'PENDING' THEN 1 END AS queue_position"""
 
-QUEUE_POSITION = """CASE status WHEN 'PENDING' THEN
-    (SELECT count(*) FROM tasks AS ahead WHERE ahead.status = 'PENDING' AND ahead.seq <= tasks.seq)
-    END AS queue_position"""
-
+SELECT_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = :id"
+# An id of ours, RunningHub's, or the digits of `public_id` (as `seq`).
 SELECT_TASKS = f"""
     SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE seq IN (
         SELECT seq FROM json_each(:refs) CROSS JOIN tasks ON tasks.id = value
         UNION ALL
         SELECT max(seq) FROM json_each(:refs) CROSS JOIN tasks ON runninghub_task_id = value GROUP BY value
+        UNION ALL
+        SELECT seq FROM json_each(:seqs) CROSS JOIN tasks ON tasks.seq = value
+        UNION ALL
+        SELECT seq FROM json_each(:refs) CROSS JOIN tasks ON imported_id = value
     )
 """
 SELECT_BY_IDEMPOTENCY_KEY = f"""
     SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE idempotency_key = :key
 """
-SELECT_PAGE = f"""
-    SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE seq < :before
-    ORDER BY seq DESC LIMIT :limit
+SELECT_BY_RUNNINGHUB_ID = f"""
+    SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE runninghub_task_id = :runninghub_task_id
+    ORDER BY seq DESC LIMIT 1
 """
-SELECT_PAGE_OF_WEBAPP = f"""
-    SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE seq < :before AND webapp_id = :webapp_id
-    ORDER BY seq DESC LIMIT :limit
+# A run has one row: an imported row of it, which knows nothing but the id, gives way to the task's own.
+SELECT_OTHER_OF_RUN = """
+    SELECT id, coalesce(webapp_id, workflow_id, model_path) IS NULL AS is_import FROM tasks
+    WHERE account IS :account AND runninghub_task_id = :runninghub_task_id AND is_duplicate = 0 AND id <> :id
 """
-SELECT_PAGE_OF_STATUS = f"""
-    SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks
-    WHERE seq < :before AND status = :status AND (:webapp_id IS NULL OR webapp_id = :webapp_id)
-    ORDER BY seq DESC LIMIT :limit
-"""
+DELETE_IMPORT = "DELETE FROM tasks WHERE id = :id"
 SELECT_VERSIONS = """
     SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 """
-COUNT_BY_STATUS = "SELECT status, count(*) FROM tasks GROUP BY status"
-# Blocked for longer than it ever is means that the clock stepped back.
-LIMITER_IS_OPEN = f"blocked_until_ms NOT BETWEEN :now + 1 AND :now + {2 * SUBMIT_BLOCK_MAX_MS}"
-MAY_CLAIM = f"""
-    SELECT 1 FROM submit_limiter
-    WHERE {LIMITER_IS_OPEN} AND EXISTS (SELECT 1 FROM tasks WHERE status = 'PENDING')
-"""
-HAS_PENDING = "SELECT 1 FROM tasks WHERE status = 'PENDING' LIMIT 1"
+COUNT_BY_STATUS = "SELECT status, sum(n) FROM task_counts GROUP BY status"
+COUNT_PENDING = "SELECT coalesce(sum(n), 0) FROM task_counts WHERE status = 'PENDING'"
+HAS_CLAIMABLE = "SELECT 1 FROM tasks WHERE status = 'PENDING' AND hold IS NULL LIMIT 1"
 SELECT_RUN_TIMES = """
-    SELECT run_seconds FROM tasks WHERE webapp_id = :webapp_id AND run_seconds IS NOT NULL
+    SELECT run_seconds FROM tasks
+    WHERE coalesce(webapp_id, workflow_id, model_path) = :target AND run_seconds IS NOT NULL
     ORDER BY seq DESC LIMIT :limit
 """
-# How many paid calls may start now. While RunningHub takes everything, the window of calls under way widens;
-# a refusal narrows it to one, so that tasks start in the order they came.
-FREE_SLOTS = f"""max(0, min(
-    1 + min(streak / {SUBMIT_STREAK_PER_SLOT}, {SUBMIT_WINDOW_MAX - 1})
-        - (SELECT count(*) FROM tasks WHERE status = 'SUBMITTING'),
-    CASE WHEN :max_concurrent = 0 THEN {SUBMIT_WINDOW_MAX} ELSE :max_concurrent
-        - (SELECT count(*) FROM tasks WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')) END
-))"""
-# Where nobody waits before it, a new task goes at once, even when the gate is closed: as its trial.
+
+# A task's turn is one after the later of the last turn that started and the last turn that its owner waits
+# for: waiting tasks of several users then start in turns, and a single user's in the order they came.
 INSERT_TASK = f"""
-    INSERT INTO tasks (id, status, created_at, updated_at, submitting_ms, webapp_id, node_info,
-        instance_type, encrypted_password, idempotency_key, request_digest)
-    SELECT :id, iif(may_go, 'SUBMITTING', 'PENDING'), :at, :at, iif(may_go, :now, NULL), :webapp_id,
-        :node_info, :instance_type, :encrypted_password, :idempotency_key, :request_digest
-    FROM (
-        SELECT waiting, waiting = 0 AND {FREE_SLOTS} > 0 AS may_go
-        FROM submit_limiter, (SELECT count(*) AS waiting FROM tasks WHERE status = 'PENDING')
-    )
-    WHERE waiting < :max_pending
-    ON CONFLICT DO NOTHING
+    INSERT INTO tasks (id, status, created_at, updated_at, kind, webapp_id, workflow_id, model_path,
+        node_info, instance_type, run_options, encrypted_password, base_url, owner, metadata, webhook_url,
+        rerun_of, deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
+    SELECT :id, 'PENDING', :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info,
+        :instance_type, :run_options, :encrypted_password, :base_url, :owner, :metadata, :webhook_url,
+        :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now, 1 + max(
+            (SELECT turn FROM queue_turn),
+            coalesce((SELECT max(turn) FROM tasks WHERE status = 'PENDING' AND owner IS :owner), 0))
     RETURNING {TASK_COLUMNS}
 """
 IMPORT_TASK = f"""
-    INSERT INTO tasks (id, status, created_at, updated_at, node_info, runninghub_task_id, accepted_ms,
-        next_poll_ms, poll_deadline_ms)
-    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :now, :now, :now
+    INSERT INTO tasks (id, status, created_at, updated_at, node_info, runninghub_task_id, account,
+        key_fingerprint, attempt, accepted_ms, next_poll_ms, poll_deadline_ms)
+    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :account, :key_fingerprint, 1, :now, :now, :now
     WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE runninghub_task_id = :runninghub_task_id)
     RETURNING {TASK_COLUMNS}
 """
-CLAIM_PENDING = f"""
-    UPDATE tasks SET status = 'SUBMITTING', version = version + 1, updated_at = :at, submitting_ms = :now
-    WHERE seq IN (
-        SELECT seq FROM tasks WHERE status = 'PENDING' ORDER BY seq LIMIT coalesce((
-            SELECT {FREE_SLOTS} FROM submit_limiter WHERE {LIMITER_IS_OPEN}
-        ), 0)
-    )
+DELETE_TASK = "DELETE FROM tasks WHERE id = :id AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING id"
+DELETE_OLD_TASKS = """
+    DELETE FROM tasks WHERE seq IN (
+        SELECT seq FROM tasks WHERE status IN ('SUCCESS', 'FAILED', 'CANCELLED') AND ended_ms < :before
+        LIMIT :limit)
+    RETURNING id
+"""
+
+# Claiming
+
+SELECT_WAITING_TYPES = """
+    SELECT DISTINCT instance_type FROM task_counts WHERE status = 'PENDING' AND n > 0
+"""
+SELECT_CANDIDATES = """
+    SELECT seq, turn, base_url, instance_type, account FROM tasks
+    WHERE status = 'PENDING' AND hold IS NULL AND base_url IS :base_url
+        AND coalesce(instance_type, 'default') = :instance_type
+    ORDER BY turn, seq LIMIT :limit
+"""
+CLAIM_TASK = f"""
+    UPDATE tasks SET status = 'SUBMITTING', version = version + 1, updated_at = :at, submitting_ms = :now,
+        attempt = attempt + 1, account = :account, key_fingerprint = :key_fingerprint, worker = :worker
+    WHERE seq = :seq AND status = 'PENDING' AND hold IS NULL
     RETURNING {TASK_COLUMNS}
 """
-# What was cancelled during its paid call does not wait for another one.
-MOVE_TASK = f"""
-    UPDATE tasks SET
-        status = CASE WHEN status = 'SUBMITTING' AND :status = 'PENDING' AND cancel_requested THEN 'CANCELLED'
-            ELSE :status END,
-        version = version + 1, updated_at = :at,
-        runninghub_task_id = coalesce(:runninghub_task_id, runninghub_task_id),
-        result_data = :result_data,
-        error = :error,
-        node_errors = coalesce(:node_errors, node_errors),
-        next_poll_ms = CASE WHEN status = 'SUBMITTING' AND hinted_task_id IS NOT NULL THEN :now
-            ELSE :next_poll_ms END,
-        poll_deadline_ms = CASE WHEN status = 'SUBMITTING' AND hinted_task_id IS NOT NULL THEN :now
-            ELSE 2 * :next_poll_ms - :now END,
-        run_seconds = coalesce(:run_seconds, run_seconds),
-        accepted_ms = CASE WHEN :status IN ('QUEUED', 'RUNNING') THEN coalesce(accepted_ms, :now)
-            ELSE accepted_ms END,
-        running_ms = CASE WHEN :status = 'RUNNING' THEN coalesce(running_ms, :now) ELSE running_ms END,
-        encrypted_password = CASE WHEN :status = 'SUBMIT_UNKNOWN' THEN encrypted_password
-            WHEN :status = 'PENDING' AND NOT (status = 'SUBMITTING' AND cancel_requested)
-            THEN encrypted_password END,
-        hinted_task_id = CASE WHEN :status = 'PENDING' THEN NULL ELSE hinted_task_id END,
-        cancel_requested = CASE WHEN status = 'SUBMIT_UNKNOWN' AND :status = 'PENDING' THEN 0
-            ELSE cancel_requested END,
-        lost_since_ms = NULL
-    WHERE id = :id AND status IN (SELECT value FROM json_each(:sources))
-    RETURNING {TASK_COLUMNS}
+ADVANCE_TURN = "UPDATE queue_turn SET turn = :turn WHERE turn < :turn"
+SELECT_COUNTS = """
+    SELECT status, account, instance_type, n FROM task_counts
+    WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING') AND n > 0
 """
-OPEN_LIMITER = "UPDATE submit_limiter SET blocked_until_ms = 0 WHERE blocked_until_ms > 0"
-WIDEN_LIMITER = f"""
-    UPDATE submit_limiter SET blocked_until_ms = 0, rejections = 0,
-        streak = min(streak + :words, {SUBMIT_STREAK_PER_SLOT * SUBMIT_WINDOW_MAX})
-    WHERE streak < {SUBMIT_STREAK_PER_SLOT * SUBMIT_WINDOW_MAX} OR rejections > 0 OR blocked_until_ms > 0
+SELECT_ACCOUNTS = "SELECT * FROM accounts"
+SELECT_LIMITERS = "SELECT * FROM submit_limiters"
+SELECT_ACCOUNT = "SELECT * FROM accounts WHERE name = :name"
+SELECT_LIMITER = "SELECT * FROM submit_limiters WHERE account = :account AND instance_type = :instance_type"
+UPSERT_ACCOUNT = """
+    INSERT INTO accounts (name, state, message, since_ms, is_probe_needed, next_probe_ms, probes,
+        paused_until_ms, failures, unknown_outcomes, failed_ms, concurrent_limit, running_elsewhere, coins,
+        money, currency)
+    VALUES (:name, :state, :message, :since_ms, :is_probe_needed, :next_probe_ms, :probes, :paused_until_ms,
+        :failures, :unknown_outcomes, :failed_ms, :concurrent_limit, :running_elsewhere, :coins, :money,
+        :currency)
+    ON CONFLICT (name) DO UPDATE SET state = :state, message = :message, since_ms = :since_ms,
+        is_probe_needed = :is_probe_needed, next_probe_ms = :next_probe_ms, probes = :probes,
+        paused_until_ms = :paused_until_ms, failures = :failures, unknown_outcomes = :unknown_outcomes,
+        failed_ms = :failed_ms, concurrent_limit = :concurrent_limit,
+        running_elsewhere = :running_elsewhere, coins = :coins, money = :money, currency = :currency
 """
-BLOCK_LIMITER = f"""
-    UPDATE submit_limiter SET rejections = rejections + 1, streak = 0, blocked_until_ms = :now + CAST(
-        :jitter * min({SUBMIT_BLOCK_MAX_MS}, {SUBMIT_BLOCK_FIRST_MS} << min(rejections, 10)) AS INTEGER)
+UPSERT_LIMITER = """
+    INSERT INTO submit_limiters (account, instance_type, in_flight_max, slots, acceptances, rejections,
+        blocked_until_ms, failed_ms)
+    VALUES (:account, :instance_type, :in_flight_max, :slots, :acceptances, :rejections, :blocked_until_ms,
+        :failed_ms)
+    ON CONFLICT (account, instance_type) DO UPDATE SET in_flight_max = :in_flight_max, slots = :slots,
+        acceptances = :acceptances, rejections = :rejections, blocked_until_ms = :blocked_until_ms,
+        failed_ms = :failed_ms
 """
-LIMITER_STATEMENTS = {
-    LimiterSignal.ACCEPTED: WIDEN_LIMITER,
-    LimiterSignal.REJECTED: BLOCK_LIMITER,
-    LimiterSignal.FREED: OPEN_LIMITER,
-}
-# A poll is due at `next_poll_ms`; at `poll_deadline_ms` its delay has doubled. The earliest deadline goes
-# first, so
-# that a backlog of long waits holds up no short one. `+status`: the index of due times serves these.
-DUE = "next_poll_ms <= :now AND +status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')"
+SELECT_STALE_SUBMITS = f"""
+    SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'SUBMITTING' AND worker IS NOT :worker
+        AND (:is_only_worker OR worker IS NULL OR NOT EXISTS (
+            SELECT 1 FROM workers WHERE workers.id = tasks.worker AND workers.seen_ms >= :seen_after
+                AND workers.seen_ms <= :now + 1000))
+        AND (:is_only_worker OR submitting_ms < :seen_after OR submitting_ms > :now + 1000)
+"""
+WORKER_SEEN = """
+    INSERT INTO workers VALUES (:worker, :now) ON CONFLICT (id) DO UPDATE SET seen_ms = :now
+"""
+DELETE_GONE_WORKERS = "DELETE FROM workers WHERE seen_ms < :before OR :is_only_worker"
+SELECT_HELD = f"""
+    SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'PENDING' AND hold = :hold
+    ORDER BY turn, seq LIMIT :limit
+"""
+ADD_STRAY_RUN = """
+    INSERT INTO stray_runs VALUES (:account, :runninghub_task_id, :task_id, :now)
+    ON CONFLICT (account, runninghub_task_id) DO NOTHING
+"""
+LEASE_STRAY_RUNS = """
+    UPDATE stray_runs SET next_cancel_ms = :lease_until WHERE (account, runninghub_task_id) IN (
+        SELECT account, runninghub_task_id FROM stray_runs WHERE next_cancel_ms <= :now LIMIT :limit)
+    RETURNING account, runninghub_task_id, task_id
+"""
+HAS_STRAY_RUN = "SELECT 1 FROM stray_runs WHERE next_cancel_ms <= :now LIMIT 1"
+DELETE_STRAY_RUN = """
+    DELETE FROM stray_runs WHERE account = :account AND runninghub_task_id = :runninghub_task_id
+"""
+SET_FINGERPRINT = """
+    UPDATE tasks SET key_fingerprint = :key_fingerprint
+    WHERE account = :account AND key_fingerprint IS NULL
+"""
+
+# Polling. A poll is due at `next_poll_ms`; at `poll_deadline_ms` its delay has doubled. The earliest deadline
+# goes first, so that a backlog of long delays holds up no short one. `+status`: the index of due times is u
+DUE = "next_poll_ms <= :now AND +status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')"
 SELECT_DUE = f"SELECT seq FROM tasks WHERE {DUE} ORDER BY poll_deadline_ms LIMIT :limit"
+SELECT_DUE_EXCEPT = f"""
+    SELECT seq FROM tasks WHERE {DUE} AND account NOT IN (SELECT value FROM json_each(:accounts))
+    ORDER BY poll_deadline_ms LIMIT :limit
+"""
+SELECT_DUE_AT = f"""
+    SELECT seq FROM tasks WHERE {DUE} AND account IN (SELECT value FROM json_each(:accounts))
+    ORDER BY poll_deadline_ms LIMIT :limit
+"""
 IS_DUE = f"SELECT 1 FROM tasks WHERE {DUE} LIMIT 1"
-MOST_URGENT = f"SELECT min(poll_deadline_ms) FROM tasks WHERE {DUE}"
+MOST_URGENT = f"SELECT min(poll_deadline_ms) AS poll_deadline_ms FROM tasks WHERE {DUE}"
 NEXT_DUE = """
     SELECT next_poll_ms FROM tasks
-    WHERE next_poll_ms IS NOT NULL AND +status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
+    WHERE next_poll_ms IS NOT NULL AND +status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
     ORDER BY next_poll_ms LIMIT 1
 """
 LEASE_DUE = f"""
-    UPDATE tasks SET next_poll_ms = :lease_until WHERE seq IN ({SELECT_DUE}) RETURNING {TASK_COLUMNS}
+    UPDATE tasks SET next_poll_ms = :lease_until WHERE seq IN ({{due}}) RETURNING {TASK_COLUMNS}
 """
-# A due time further away than any wait means that the clock stepped back.
+# A due time further away than any delay means that the clock stepped back.
 PULL_DUE = "UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now WHERE next_poll_ms > :farthest"
+# The due time is set only where it is still the lease: a webhook may have made a poll due in the meantime.
 RESCHEDULE = """
-    UPDATE tasks SET next_poll_ms = :next_poll_ms, poll_deadline_ms = 2 * :next_poll_ms - :now,
-        lost_since_ms = :lost_since_ms,
-        hinted_task_id = CASE WHEN :drop_hint THEN NULL ELSE hinted_task_id END
-    WHERE id = :id AND status IN ('QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
+    UPDATE tasks SET next_poll_ms = :next_poll_ms, poll_deadline_ms = 2 * :next_poll_ms - :now
+    WHERE id = :id AND next_poll_ms = :leased_until
 """
-# A SUBMITTING row keeps the hint: it is looked at once its own answer is there, or lost.
-HINT_FINISHED = f"""
-    UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now,
-        hinted_task_id = CASE WHEN runninghub_task_id IS NULL THEN :hint ELSE hinted_task_id END
-    WHERE id = :id AND (status IN ('QUEUED', 'RUNNING')
-        OR (status IN ('SUBMITTING', 'SUBMIT_UNKNOWN') AND :hint IS NOT NULL))
-    RETURNING {TASK_COLUMNS}
+POLL_NOW = """
+    UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now
+    WHERE seq IN (
+        SELECT seq FROM tasks WHERE account = :account AND status IN ('QUEUED', 'RUNNING')
+        ORDER BY accepted_ms LIMIT :limit) AND next_poll_ms > :now AND next_poll_ms < :leased_from
 """
-REQUEST_CANCEL = f"""
-    UPDATE tasks SET cancel_requested = 1
-    WHERE id = :id AND status IN ('SUBMITTING', 'QUEUED', 'RUNNING')
-    RETURNING {TASK_COLUMNS}
+STOP_POLLING_MISSING = """
+    UPDATE tasks SET next_poll_ms = NULL, poll_deadline_ms = NULL
+    WHERE next_poll_ms IS NOT NULL AND account IS NOT NULL
+        AND account NOT IN (SELECT value FROM json_each(:names))
+        AND coalesce(key_fingerprint, '') NOT IN (SELECT value FROM json_each(:fingerprints))
 """
-SELECT_STALE_SUBMITS = f"""
-    SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'SUBMITTING'
-        AND (submitting_ms <= :before OR submitting_ms > :now + 1000)
+RESUME_POLLING = """
+    UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now
+    WHERE next_poll_ms IS NULL AND status IN ('QUEUED', 'RUNNING')
+        AND (account IN (SELECT value FROM json_each(:names))
+            OR key_fingerprint IN (SELECT value FROM json_each(:fingerprints)))
 """
+SELECT_PAST_DEADLINE = """
+    SELECT id FROM tasks WHERE deadline_ms <= :now AND deadline_ms IS NOT NULL
+        AND status NOT IN ('SUCCESS', 'FAILED', 'CANCELLED') AND cancel_reason IS NULL LIMIT :limit
+"""
+
+
+def update_task(columns: list[str], *, is_public: bool) -> str:
+    """An UPDATE of these columns, guarded by the status and attempt the change was decided from."""
+    unknown = set(columns) - SETTABLE_COLUMNS
+    if unknown:
+        raise ValueError(f"no such columns: {unknown}")
+    if is_public:
+        columns = [*columns, "version", "updated_at"]
+    assignments = ", ".join(
+        "version = version + 1" if name == "version" else f"{name} = :{name}" for name in columns
+    )
+    return f"""
+        UPDATE tasks SET {assignments}
+        WHERE id = :id AND status = :from_status AND attempt = :from_attempt
+        RETURNING {TASK_COLUMNS}
+    """
+
+
+def select_page(*, filters: tuple[str, ...]) -> str:
+    """A page of tasks, newest first; `filters` are names of `PAGE_FILTERS`."""
+    conditions = " AND ".join(["seq < :before", *(PAGE_FILTERS[name] for name in filters)])
+    return f"""
+        SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE {conditions}
+        ORDER BY seq DESC LIMIT :limit
+    """
+
+
+PAGE_FILTERS = {
+    "status": "status = :status",
+    "webapp_id": "webapp_id = :webapp_id",
+    "owner": "owner = :owner",
+    # Rows are stored in the order of their times: the bounds of `seq` spare the rows outside.
+    "created_after": """created_at >= :created_after AND seq >= coalesce((
+        SELECT seq FROM tasks WHERE created_at >= :created_after ORDER BY created_at LIMIT 1), 0)""",
+    "created_before": """created_at < :created_before AND seq <= coalesce((
+        SELECT seq FROM tasks WHERE created_at < :created_before ORDER BY created_at DESC LIMIT 1), 0)""",
+}

@@ -1,23 +1,27 @@
-"""How long to wait before RunningHub is asked about a task again: pure functions of what is known."""
+"""When a task is polled next: from its age, its app's earlier run times and the load on the poller."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from statistics import median
+
+from config import Settings
+from models import Task, TaskStatus
+from tasks.run_times import RunTimes
 
 # Shares of a task's age, so that a finish is seen within that share of the run time.
 STEP_WHERE_LIKELY = 0.095
 STEP_ELSEWHERE = 0.2
-# Far from a likely finish, looks only serve to see an early failure: they may lie further and further apart.
+# Far from a likely finish, polls only serve to see an early failure: they may lie further and further apart.
 STEP_BEFORE = 2.0
 # How far around earlier run times a finish counts as likely.
 MARGIN = 0.05
-# Where a finish is likely, waits may be this part of the first wait.
+# Where a finish is likely, delays may be this part of the first delay.
 SHORTEST = 1 / 8
-MOST_STRETCHED_S = 60.0
-MOST_STRETCH = 64.0
-# Looks where no finish is likely are stretched by so much before the others are.
-STRETCH_OF_THE_UNLIKELY = 4.0
+# How long a delay may become, and by which factor it grows, when polling cannot keep up.
+SLOWEST_S = 60.0
+MAX_SLOWDOWN = 64.0
+# Polls where no finish is likely are slowed down by so much before the others are.
+SLOWDOWN_OF_THE_UNLIKELY = 4.0
 
 
 def expected_seconds(run_times: Sequence[float]) -> int | None:
@@ -25,40 +29,66 @@ def expected_seconds(run_times: Sequence[float]) -> int | None:
     return max(1, round(median(run_times))) if run_times else None
 
 
-@dataclass(slots=True)
-class Pace:
-    """How far the watch is stretched: while it cannot keep up, waits are longer than they would be."""
+class PollSchedule:
+    """When each task is polled. `adapt` is told how far the poller lags behind, and slows all polls down."""
 
-    stretch: float = 1.0
+    def __init__(self, run_times: RunTimes, settings: Settings, clock: Callable[[], int]) -> None:
+        self.run_times = run_times
+        self.slowdown = 1.0
+        self._clock = clock
+        # With webhooks, polling is only the safety net.
+        longest_s = settings.poll_interval_max_s
+        self._first_s = longest_s if settings.public_url else settings.poll_interval_s
+        self._longest_s = longest_s
+        self.after_submit_ms = int(settings.poll_interval_s * 1000)
 
-    def adapt(self, late_s: float) -> None:
-        """Told now and then by how much a look has missed twice its wait; negative: none has."""
-        if late_s > 0:
-            self.stretch = min(MOST_STRETCH, self.stretch * 1.1)
+    @property
+    def longest_ms(self) -> int:
+        """No delay is longer, however far the poller lags behind."""
+        return int(max(self._longest_s, SLOWEST_S) * 1000)
+
+    def adapt(self, lag_s: float) -> None:
+        """`lag_s`: by how much a poll has missed twice its delay; negative: none has."""
+        if lag_s > 0:
+            self.slowdown = min(MAX_SLOWDOWN, self.slowdown * 1.1)
         else:
-            self.stretch = max(1.0, self.stretch * 0.93)
+            self.slowdown = max(1.0, self.slowdown * 0.93)
+
+    async def next_poll_ms(self, task: Task, status: TaskStatus | None = None) -> int:
+        """When to poll a task that is now in `status`; its age counts from its start where that was seen."""
+        now = self._clock()
+        is_running = (status or task.status) is TaskStatus.RUNNING
+        began_ms = (task.running_ms if is_running else task.accepted_ms) or now
+        delay_s = next_delay_s(
+            max(0, now - began_ms) / 1000,
+            await self.run_times.of(task) if is_running else (),
+            first_s=self._first_s,
+            longest_s=self._longest_s,
+            slowdown=self.slowdown,
+        )
+        return now + int(delay_s * 1000)
 
 
-def next_wait_s(
-    age_s: float, run_times: Sequence[float], *, first_s: float, longest_s: float, stretch: float = 1.0
+def next_delay_s(
+    age_s: float, run_times: Sequence[float], *, first_s: float, longest_s: float, slowdown: float = 1.0
 ) -> float:
-    """Seconds until the next look at a task that runs for `age_s` already.
+    """Seconds until the next poll of a task that has run for `age_s`.
 
-    Waits grow with age from `first_s` to `longest_s`; looks cluster where the app's earlier `run_times`
-    (seconds) make a finish likely. `stretch` is the watch's pace; only it lets waits exceed `longest_s`.
+    Delays grow with age from `first_s` to `longest_s`; polls cluster where the app's earlier `run_times`
+    (seconds) make a finish likely. Only `slowdown` lets delays exceed `longest_s`.
     """
     likely_from, likely_until = _likely_between(sorted(run_times)) if run_times else (0.0, -1.0)
-    likely_stretch = max(1.0, stretch / STRETCH_OF_THE_UNLIKELY)
-    shortest_s = first_s * SHORTEST * likely_stretch
+    likely_slowdown = max(1.0, slowdown / SLOWDOWN_OF_THE_UNLIKELY)
+    shortest_s = first_s * SHORTEST * likely_slowdown
     if likely_from <= age_s <= likely_until:
-        wait_s = max(shortest_s, age_s * STEP_WHERE_LIKELY * likely_stretch)
+        delay_s = max(shortest_s, age_s * STEP_WHERE_LIKELY * likely_slowdown)
     elif age_s < likely_from:
-        wait_s = max(first_s, age_s * STEP_BEFORE) * stretch
-        wait_s = max(shortest_s, min(wait_s, likely_from - age_s))
+        delay_s = max(first_s, age_s * STEP_BEFORE) * slowdown
+        delay_s = max(shortest_s, min(delay_s, likely_from - age_s))
     else:
-        wait_s = max(first_s, age_s * STEP_ELSEWHERE) * stretch
-    longest_s = max(longest_s, min(MOST_STRETCHED_S, longest_s * stretch))
-    return min(wait_s * random.uniform(0.95, 1.05), longest_s)
+        delay_s = max(first_s, age_s * STEP_ELSEWHERE) * slowdown
+    longest_s = max(longest_s, min(SLOWEST_S, longest_s * slowdown))
+    return min(delay_s * random.uniform(0.95, 1.05), longest_s)
 
 
 def _likely_between(run_times: Sequence[float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cachetools import TTLCache
 
 from database import Database
+from models import Task
 
 LATEST = 20
 KNOWN_FOR_S = 10.0
@@ -18,13 +19,21 @@ class RunTimes:
         self._database = database
         self._known: TTLCache[str, Sequence[float]] = TTLCache(APPS, KNOWN_FOR_S)
 
-    async def of(self, webapp_id: str | None) -> Sequence[float]:
-        if webapp_id is None:
+    async def of(self, task: Task) -> Sequence[float]:
+        """Newest first; none for an imported task, whose app is not known."""
+        if (target := _target(task)) is None:
             return ()
-        if (known := self._known.get(webapp_id)) is None:
-            known = self._known[webapp_id] = await self._database.run_times(webapp_id, limit=LATEST)
+        if (known := self._known.get(target)) is None:
+            known = self._known[target] = await self._database.run_times(target, limit=LATEST)
         return known
 
-    def forget(self, webapp_id: str | None) -> None:
-        """A task of this app has just finished."""
-        self._known.pop(webapp_id or "", None)
+    async def of_webapp(self, webapp_id: str) -> Sequence[float]:
+        return await self._database.run_times(webapp_id, limit=LATEST)
+
+    def forget(self, task: Task) -> None:
+        """This task has just finished."""
+        self._known.pop(_target(task) or "", None)
+
+
+def _target(task: Task) -> str | None:
+    return task.webapp_id or task.workflow_id or task.model_path

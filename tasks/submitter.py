@@ -2,159 +2,169 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from config import Settings
-from database import Database
-from errors import AppError, DatabaseUnavailable, RunningHubTimeout, RunningHubUnavailable
-from models import Change, LimiterSignal, NewTask, Task, TaskStatus
+from database import Database, Limits, UpdateLimits
+from errors import AppError, DatabaseUnavailable
+from models import AccountRow, AccountState, LimiterRow, NewTask, Task, TaskStatus
+from runninghub.accounts import Account, Accounts
+from runninghub.codes import Refusal
+from runninghub.replies import RunResult
 from secret_key import SecretKey
-from webapp_service import NotSent, RunningHubFull, WebappService
+from tasks import submit_limiter
+from tasks.account_monitor import AccountMonitor
+from tasks.submit_limiter import SubmitPlanner
+from tasks.submit_waiters import SubmitResult, SubmitWaiters
+from transitions import Accepted, Event, NotStarted, OutcomeUnknown, Rejected
+from webapp_service import Run, WebappService
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# How long a submit waits for its turn while calls before it are under way; then it answers PENDING.
-PATIENCE_S = 5.0
+# How long a submit waits for RunningHub's response; then it returns the row as it is.
+WAIT_S = 2.0
 STORE_RETRY_S = 1.0
 BUSY_FROM = 3
-# How long a stop waits for paid calls under way.
+# How long a stop waits for paid calls in flight.
 CLOSING_S = 10.0
-# Past RunningHub's time limit by this much, nobody can be waiting for a paid call any more.
-STALE_MARGIN_S = 15.0
 
 INTERRUPTED = {
     "code": "submit_interrupted",
-    "message": "The service was stopped while this task was being handed to RunningHub. It may run there and"
-    " cost. Look it up in RunningHub's console and settle it; it is not sent again by itself.",
+    "message": "The service was stopped while this task was being submitted to RunningHub. It may run there"
+    " and cost. Look it up in RunningHub's console and settle it; it is not sent again automatically.",
 }
+PAUSED_ACCOUNT = frozenset({Refusal.NO_BALANCE, Refusal.KEY_REFUSED, Refusal.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a paid call came to: the arrow, the problem to answer with, and what it says of free slots."""
+    """What a paid call does: the event for the task, what it says about the account, and the problem."""
 
-    change: Change
-    gate: LimiterSignal | None = None
+    event: Event
+    refusal: Refusal
+    limits: UpdateLimits | None = None
     problem: AppError | None = None
 
 
 class Submitter:
-    """Makes each paid call once. Calls under way belong to it; `close` waits for them."""
+    """Makes each paid call once. Calls in flight belong to it; `close` waits for them."""
 
     def __init__(
         self,
         database: Database,
         webapps: WebappService,
+        accounts: Accounts,
+        planner: SubmitPlanner,
+        monitor: AccountMonitor,
         settings: Settings,
         secret: SecretKey,
     ) -> None:
         self._database = database
         self._webapps = webapps
-        self._secret = secret
+        self._accounts = accounts
+        self._planner = planner
+        self._monitor = monitor
         self._settings = settings
+        self._secret = secret
+        self._waiters = SubmitWaiters()
         self._calls: dict[str, asyncio.Task[None]] = {}
-        self._answers: dict[str, asyncio.Future[Task | AppError | None]] = {}
-        self._may_be_waiting = True
         self._claims: set[asyncio.Task[Any]] = set()
+        self._may_be_waiting = True
         self._is_closing = False
 
     @property
     def is_busy(self) -> bool:
-        """Whether several paid calls are under way."""
+        """Whether several paid calls are in flight."""
         return len(self._calls) > BUSY_FROM
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
     async def submit(self, new: NewTask) -> Task | None:
-        """Store a task, send it if it may go now, and wait for the answer as `wait` does.
+        """Store a task, send it if it may start now, and wait for the response as `wait` does.
 
         None: nothing was stored, see `Database.add_task`.
         """
-        answer = self._answers[new.id] = asyncio.get_running_loop().create_future()
+        self._waiters.add(new.id)
         try:
-            added = await self._to_its_end(self._add(new))
-            return added and await self._answered(new.id, answer)
+            added = await self._shielded(self._add(new))
+            return added and await self._waited(new.id)
         finally:
-            self._answer(new.id)
+            self._waiters.resolve(new.id)
 
     async def _add(self, new: NewTask) -> Task | None:
         added = await self._database.add_task(
             new,
             max_pending=self._settings.max_pending_tasks,
-            max_concurrent=self._settings.max_concurrent_tasks,
+            planner=self._planner,
+            responding=self._accounts.responding(),
         )
         if added is None:
             return None
-        if added.status is TaskStatus.SUBMITTING:
-            self._start([added])
-        else:
-            self._may_be_waiting = True
-            await self._submit_pending_or_log()
-        return added
+        self._may_be_waiting = self._may_be_waiting or added.task.status is TaskStatus.PENDING
+        self._start(added.claimed)
+        return added.task
 
     async def wait(self, task_id: str) -> Task | None:
-        """Wait until the task's paid call is answered, or it is clear that it has to wait for a slot.
+        """Wait until the task's paid call has its response, at most `WAIT_S`, or cannot start now.
 
-        Answers the task as it then is, or None where there is nothing to wait for. Raises the AppError with
-        which RunningHub refused it, or which left its outcome unknown.
+        Returns the task as it then is, or None where there is nothing to wait for. Raises the problem with
+        which RunningHub rejected it, or which left its outcome unknown.
         """
-        answer = self._answers.get(task_id)
-        return await self._answered(task_id, answer) if answer else None
+        return await self._waited(task_id) if task_id in self._waiters else None
 
-    async def _answered(self, task_id: str, answer: asyncio.Future[Task | AppError | None]) -> Task | None:
-        await asyncio.wait({answer}, timeout=PATIENCE_S)
-        found = answer.result() if answer.done() else None
-        if isinstance(found, AppError):
-            raise found
-        return found or await self._database.task(task_id)
+    async def _waited(self, task_id: str) -> Task | None:
+        result = await self._waiters.wait(task_id, WAIT_S)
+        if result.problem:
+            raise result.problem.about(task_id)
+        return result.task or await self._database.task(task_id)
 
     async def submit_pending(self) -> None:
-        """Send what may go now."""
-        if self._webapps.is_configured and not self._is_closing:
-            await self._to_its_end(self._claim())
+        """Send what may start now."""
+        if not self._is_closing:
+            await self._shielded(self._claim())
 
     async def _claim(self) -> None:
-        limit = self._settings.max_concurrent_tasks
-        claimed = await self._database.claim_pending(max_concurrent=limit)
+        claimed = await self._database.claim_pending(self._planner, self._accounts.responding())
         self._start(claimed)
-        self._may_be_waiting = bool(claimed) or await self._database.has_pending()
+        self._may_be_waiting = bool(claimed) or await self._database.has_claimable()
 
-    async def _to_its_end(self, claim: Coroutine[Any, Any, T]) -> T:
-        """What is claimed has to be sent: a claim goes on when its caller is cancelled."""
+    async def _shielded(self, claim: Coroutine[Any, Any, T]) -> T:
+        """What is claimed has to be sent: a claim continues when its caller is cancelled."""
         task = asyncio.create_task(claim)
         self._claims.add(task)
         task.add_done_callback(self._claim_ended)
         return await asyncio.shield(task)
 
     def _claim_ended(self, claim: asyncio.Task[Any]) -> None:
-        """With neither a call nor a claim under way, no wait can end well: who waits is answered PENDING."""
+        """With neither a call nor a claim under way, nobody's wait can end well: all return PENDING."""
         self._claims.discard(claim)
         if not self._calls and not self._claims:
-            self.release_waiting()
+            self._waiters.resolve_all()
 
     async def give_up_stale(self, *, is_only_worker: bool = False) -> None:
-        """Make SUBMITTING rows SUBMIT_UNKNOWN whose caller is gone.
+        """Make SUBMITTING rows SUBMIT_UNKNOWN whose worker is gone.
 
         `is_only_worker`: no other worker serves the database, so that all but our own calls are stale.
         """
-        patience_s = 0 if is_only_worker else self._settings.runninghub_timeout_s + STALE_MARGIN_S
-        before_ms = self._database.clock() - int(patience_s * 1000)
-        for task in await self._database.stale_submits(before_ms=before_ms):
+        for task in await self._database.stale_submits(is_only_worker=is_only_worker):
             if task.id not in self._calls:
-                log.warning("the outcome of a paid call is unknown", extra={"task_id": task.id})
-                await self._database.move(task.id, Change(TaskStatus.SUBMIT_UNKNOWN, error=INTERRUPTED))
+                log.warning("outcome of a paid call unknown", extra={"task_id": task.id})
+                await self._database.store(task.id, OutcomeUnknown(task.attempt, INTERRUPTED))
 
     def stop(self) -> None:
         """Start no further call, and let nobody wait for one."""
         self._is_closing = True
-        self.release_waiting()
+        self._waiters.resolve_all()
 
     async def close(self) -> None:
-        """Wait for the calls under way, and give up those that take too long."""
+        """Wait for the calls in flight, and give up those that take too long."""
         self.stop()
         await asyncio.gather(*self._claims, return_exceptions=True)
         if self._calls:
@@ -170,120 +180,175 @@ class Submitter:
             call.add_done_callback(partial(self._call_ended, task.id))
 
     def _call_ended(self, task_id: str, call: asyncio.Task[None]) -> None:
-        """A refused task may be under way again by now."""
+        """A refused task may be in flight again by now."""
         if self._calls.get(task_id) is call:
             del self._calls[task_id]
 
     async def _send(self, task: Task) -> None:
+        account = self._accounts.by_name(task.account or "")
         try:
-            outcome = await self._call(task)
+            outcome = await self._call(task, account) if account else _not_sent(task)
         except BaseException:  # given up by a stop, or a fault of ours: the call may have been made
-            await self._store(task, Outcome(Change(TaskStatus.SUBMIT_UNKNOWN, error=INTERRUPTED)))
-            self._answer(task.id)
+            unknown = OutcomeUnknown(task.attempt, INTERRUPTED)
+            await self._store(task, Outcome(unknown, Refusal.UNKNOWN))
+            self._waiters.resolve(task.id)
             raise
         stored = await self._store(task, outcome)
-        _log_outcome(task, outcome)
+        _log_outcome(task, outcome, stored)
+        if outcome.refusal in PAUSED_ACCOUNT and account and outcome.problem:
+            self._monitor.refused(account.name, task.id, outcome.problem)
+        if outcome.refusal is not Refusal.ACCEPTED:
+            await self._refresh_monitor()
         self._calls.pop(task.id, None)
-        self._answer(task.id, outcome.problem or stored)
+        self._waiters.resolve(task.id, _result(outcome, stored))
         if self._may_be_waiting:
             await self._submit_pending_or_log()
+
+    async def _refresh_monitor(self) -> None:
+        try:
+            await self._monitor.refresh()
+        except DatabaseUnavailable:
+            log.warning("the accounts' states could not be read")
 
     async def _submit_pending_or_log(self) -> None:
         try:
             await self.submit_pending()
-        except (DatabaseUnavailable, sqlite3.Error):
-            log.exception("the queue could not be read; the watch tries again")
+        except DatabaseUnavailable:
+            log.exception("the queue could not be read; the poller tries again")
 
-    async def _call(self, task: Task) -> Outcome:
-        """Make the paid call and say what its answer does to the task."""
-        try:
-            accepted = await self._webapps.run(
-                task.webapp_id or "",
-                task.node_info,
-                instance_type=task.instance_type,
-                access_password=self._secret.decrypt(task.encrypted_password)
-                if task.encrypted_password
-                else None,
-                webhook_url=self._webhook_url(task.id),
-            )
-        except (NotSent, RunningHubFull):
-            return Outcome(Change(TaskStatus.PENDING), LimiterSignal.REJECTED)
-        except (RunningHubUnavailable, RunningHubTimeout) as problem:
-            problem.task_id = task.id
-            return Outcome(
-                Change(TaskStatus.SUBMIT_UNKNOWN, error=_unknown_error(problem)),
-                LimiterSignal.REJECTED,
-                problem,
-            )
-        except AppError as problem:
-            problem.task_id = task.id
-            error = {"code": problem.code, "message": problem.message}
-            return Outcome(Change(TaskStatus.FAILED, error=error), problem=problem)
-        return Outcome(
-            Change(
-                TaskStatus.RUNNING if accepted.is_running else TaskStatus.QUEUED,
-                runninghub_task_id=accepted.runninghub_task_id,
-                node_errors=accepted.node_errors,
-                next_poll_ms=self._database.clock() + int(self._settings.poll_interval_s * 1000),
-            ),
-            LimiterSignal.ACCEPTED,
+    async def _call(self, task: Task, account: Account) -> Outcome:
+        """Make the paid call; returns what its response does to the task and its account."""
+        run = Run(
+            kind=task.kind,
+            target=task.webapp_id or task.workflow_id or task.model_path or "",
+            node_info=task.node_info,
+            instance_type=task.instance_type,
+            access_password=self._secret.decrypt(task.encrypted_password)
+            if task.encrypted_password
+            else None,
+            webhook_url=self._webhook_url(task.id),
+            options=task.run_options,
+        )
+        began_ms = self._database.clock()
+        return self._outcome(task, await self._webapps.run(account, run), began_ms)
+
+    def _outcome(self, task: Task, result: RunResult, began_ms: int) -> Outcome:
+        """The contract's table of refusals; which code has which class is in `runninghub.codes`."""
+        problem = result.error
+        if problem is None:
+            return Outcome(self._accepted(task, result), result.refusal, _after_accepted)
+        message = problem.message
+        match result.refusal:
+            case Refusal.NOT_SENT:
+                limits = _account_only(submit_limiter.after_not_sent, message, began_ms)
+            case Refusal.FULL:
+                limits = partial(_after_full, began_ms)
+            case Refusal.NO_BALANCE:
+                limits = _account_only(_refused(AccountState.INSUFFICIENT_BALANCE), message, began_ms)
+            case Refusal.KEY_REFUSED:
+                limits = _account_only(_refused(AccountState.KEY_REFUSED), message, began_ms)
+            case Refusal.UNKNOWN:
+                limits = _account_only(submit_limiter.after_outcome_unknown, message, began_ms)
+                error = _unknown_error(problem)
+                return Outcome(OutcomeUnknown(task.attempt, error), result.refusal, limits, problem)
+            case Refusal.TASK_ERROR:
+                event = Rejected(task.attempt, {"code": problem.code, "message": message})
+                return Outcome(event, result.refusal, _after_task_error, problem)
+        return Outcome(NotStarted(task.attempt), result.refusal, limits, problem)
+
+    def _accepted(self, task: Task, result: RunResult) -> Accepted:
+        return Accepted(
+            attempt=task.attempt,
+            runninghub_task_id=result.runninghub_task_id,
+            is_running=result.is_running,
+            node_errors=result.node_errors,
+            next_poll_ms=self._database.clock() + int(self._settings.poll_interval_s * 1000),
         )
 
     async def _store(self, task: Task, outcome: Outcome) -> Task | None:
-        """Store an outcome, and go on trying while the disk or a lock hinders it: it was paid for.
+        """Store an outcome, and retry while the disk or a lock hinders it: it may have been paid for.
 
-        Answers the task as it then is; None where it has to be read anew.
+        Returns the task as it then is; None where somebody else has changed it.
         """
         while True:
             try:
-                moved = await self._database.move(task.id, outcome.change, gate=outcome.gate)
+                stored = await self._database.store(task.id, outcome.event, limits=outcome.limits)
                 break
-            except (DatabaseUnavailable, sqlite3.Error):
-                known = {"task_id": task.id, "runninghub_task_id": outcome.change.runninghub_task_id}
+            except DatabaseUnavailable:
+                event = outcome.event
+                known = {"task_id": task.id}
+                if isinstance(event, Accepted):
+                    known["runninghub_task_id"] = event.runninghub_task_id
                 log.exception("a paid call's outcome is not stored yet", extra=known)
                 await asyncio.sleep(STORE_RETRY_S)
-        if moved and moved.cancel_requested and moved.runninghub_task_id:
-            await self._cancel_after_all(moved.id, moved.runninghub_task_id)
-        if moved and moved.status is TaskStatus.PENDING:
+        if stored and stored.status is TaskStatus.PENDING:
             self._may_be_waiting = True
-            return None
-        return moved
-
-    async def _cancel_after_all(self, task_id: str, runninghub_task_id: str) -> None:
-        """The user cancelled while the paid call was under way."""
-        try:
-            await self._webapps.cancel(runninghub_task_id)
-        except AppError as problem:
-            log.warning(
-                "RunningHub did not take a cancel", extra={"task_id": task_id, "problem": problem.code}
-            )
+        return stored
 
     def _webhook_url(self, task_id: str) -> str | None:
         base = self._settings.public_url
         return f"{base}/webhooks/runninghub/{task_id}/{self._secret.signature(task_id)}" if base else None
 
-    def _answer(self, task_id: str, found: Task | AppError | None = None) -> None:
-        if (answer := self._answers.pop(task_id, None)) and not answer.done():
-            answer.set_result(found)
 
-    def release_waiting(self) -> None:
-        """Answer all who wait with the state of their task as it is."""
-        for task_id in list(self._answers):
-            self._answer(task_id)
+def _result(outcome: Outcome, stored: Task | None) -> SubmitResult:
+    """Only an error of the task, or an unknown outcome, is a problem for who submitted it."""
+    if outcome.refusal in {Refusal.TASK_ERROR, Refusal.UNKNOWN}:
+        return SubmitResult(problem=outcome.problem)
+    is_waiting = stored is not None and stored.status is TaskStatus.PENDING
+    return SubmitResult(task=None if is_waiting else stored)
 
 
-def _log_outcome(task: Task, outcome: Outcome) -> None:
-    extra = {"task_id": task.id, "status": outcome.change.status}
-    if outcome.change.runninghub_task_id:
-        extra["runninghub_task_id"] = outcome.change.runninghub_task_id
-    if outcome.problem:
-        extra["problem"] = outcome.problem.code
-    log.info("task handed to RunningHub", extra=extra)
+def _not_sent(task: Task) -> Outcome:
+    """The account left the settings between the claim and the call."""
+    return Outcome(NotStarted(task.attempt), Refusal.NOT_SENT)
+
+
+def _after_accepted(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+    return submit_limiter.after_accepted(account, limiter, active)
+
+
+def _after_task_error(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+    """RunningHub works; that a slot is free is not said."""
+    return submit_limiter.answered(account), limiter
+
+
+def _after_full(began_ms: int, account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+    return submit_limiter.answered(account), submit_limiter.after_full(limiter, active, began_ms, now_ms)
+
+
+def _account_only(change: Any, message: str, began_ms: int) -> UpdateLimits:
+    def update(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+        return change(account, message, began_ms, now_ms), limiter
+
+    return update
+
+
+def _refused(state: AccountState) -> Any:
+    def change(account: AccountRow, message: str, began_ms: int, now_ms: int) -> AccountRow:
+        return submit_limiter.after_account_refused(account, state, message, now_ms)
+
+    return change
+
+
+def _log_outcome(task: Task, outcome: Outcome, stored: Task | None) -> None:
+    """One line for what happened; WARNING for what an operator should see."""
+    extra: dict[str, Any] = {"task_id": task.id, "account": task.account, "outcome": outcome.refusal.value}
+    if stored:
+        extra["status"] = stored.status
+    if isinstance(outcome.event, Accepted):
+        extra["runninghub_task_id"] = outcome.event.runninghub_task_id
+    if outcome.problem and outcome.problem.upstream:
+        extra["upstream_code"] = outcome.problem.upstream["code"]
+    quiet = {Refusal.ACCEPTED: "task accepted by RunningHub", Refusal.FULL: "task waits for a free slot"}
+    if sentence := quiet.get(outcome.refusal):
+        log.info(sentence, extra=extra)
+    else:
+        log.warning("task not accepted by RunningHub", extra=extra)
 
 
 def _unknown_error(problem: AppError) -> dict[str, str]:
     return {
         "code": problem.code,
         "message": f"{problem.message} The task may run at RunningHub and cost. Look it up in RunningHub's"
-        " console and settle it; it is not sent again by itself.",
+        " console and settle it; it is not sent again automatically.",
     }

@@ -14,14 +14,18 @@ import respx
 from config import Settings
 from database import Database
 from forms.cache import FormCache
-from models import Change, NewTask, Task, TaskStatus
+from models import NewTask, Task, TaskStatus
+from runninghub.accounts import Account, Accounts
+from runninghub.client import Pools, create_client
 from secret_key import SecretKey
-from services import fetch_form
+from services import build
 from task_service import TaskService
-from tasks.poll_schedule import Pace
+from tasks.account_monitor import AccountMonitor
 from tasks.run_times import RunTimes
+from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
-from webapp_service import WebappService, create_client
+from transitions import Accepted
+from webapp_service import WebappService
 
 pytest_plugins = ["tests.no_skips", "tests.log_capture"]
 
@@ -30,6 +34,10 @@ RUNNINGHUB_URL = "http://runninghub.test"
 WEBAPP_ID = "1992755951447109633"
 NODE = {"nodeId": "15", "fieldName": "text", "fieldType": "STRING", "fieldValue": "a cat"}
 PATIENCE_S = 5.0
+# One account whose limit is known, so that what is added may start at once.
+FINGERPRINT = "fingerprint-of-the-key"
+PLANNER = SubmitPlanner((AccountLimits("default", RUNNINGHUB_URL, FINGERPRINT, max_concurrent=1000),))
+RESPONDING = frozenset({"default"})
 
 
 class Clock:
@@ -55,11 +63,17 @@ class RunningHub:
         self.outputs = router.post("/task/openapi/outputs")
         self.cancel = router.post("/task/openapi/cancel")
         self.account = router.post("/uc/openapi/accountStatus")
+        self.queue = router.get("/openapi/v2/queue/status")
+        self.create = router.post("/task/openapi/create")
+        self.workflow = router.post("/api/openapi/getJsonApiFormat")
         self._last_id = 1994070439827980000
         self.form.respond(json=answer(0, {"webappName": "An app", "nodeInfoList": [NODE]}))
         self.run.side_effect = lambda _: httpx.Response(200, json=self.accepted())
         self.outputs.respond(json=answer(804))
         self.cancel.respond(json=answer(0))
+        self.create.side_effect = lambda _: httpx.Response(200, json=self.accepted())
+        self.account.respond(json=answer(0, {"remainCoins": "1000", "currentTaskCounts": "0"}))
+        self.queue.respond(json=answer(0, {"concurrentLimit": "50"}))
 
     def accepted(self, task_status: str = "RUNNING", **members: Any) -> dict[str, Any]:
         """Another task taken."""
@@ -74,16 +88,22 @@ def answer(code: int, data: Any = None, msg: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The service without its routes and its watch."""
+    """The service without its routes and its loops."""
 
     settings: Settings
     database: Database
+    accounts: Accounts
+    monitor: AccountMonitor
     webapps: WebappService
     forms: FormCache
     run_times: RunTimes
     secret: SecretKey
     submitter: Submitter
     tasks: TaskService
+
+    @property
+    def account(self) -> Account:
+        return self.accounts.first
 
 
 MakeCore = Callable[..., AbstractAsyncContextManager[Core]]
@@ -100,10 +120,21 @@ def new_task(number: int = 1, **members: Any) -> NewTask:
 
 
 async def add(database: Database, number: int = 1, **members: Any) -> Task:
-    """A stored task; where the gate is open, its paid call is due."""
-    added = await database.add_task(new_task(number, **members), max_pending=1000, max_concurrent=0)
+    """A stored task; its account has free slots, so that its paid call is due."""
+    added = await database.add_task(
+        new_task(number, **members), max_pending=1000, planner=PLANNER, responding=RESPONDING
+    )
     assert added is not None
-    return await stored(database, added.id)
+    return await stored(database, added.task.id)
+
+
+async def add_waiting(database: Database, number: int = 1, **members: Any) -> Task:
+    """A stored task that waits: no account is configured."""
+    added = await database.add_task(
+        new_task(number, **members), max_pending=1_000_000, planner=SubmitPlanner(())
+    )
+    assert added is not None
+    return added.task
 
 
 async def stored(database: Database, task_id: str = "task-1") -> Task:
@@ -115,12 +146,14 @@ async def stored(database: Database, task_id: str = "task-1") -> Task:
 async def at_runninghub(
     database: Database, number: int = 1, status: TaskStatus = TaskStatus.RUNNING, **members: Any
 ) -> Task:
-    """A task that RunningHub took under the id `1000 + number`."""
-    await add(database, number, **members)
-    change = Change(status, runninghub_task_id=str(1000 + number), next_poll_ms=database.clock())
-    moved = await database.move(f"task-{number}", change)
-    assert moved is not None
-    return moved
+    """A task that RunningHub accepted with the id `1000 + number`; its poll is due."""
+    task = await add(database, number, **members)
+    accepted = Accepted(
+        task.attempt, str(1000 + number), status is TaskStatus.RUNNING, None, next_poll_ms=database.clock()
+    )
+    changed = await database.store(task.id, accepted)
+    assert changed is not None
+    return changed
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -156,7 +189,7 @@ async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """The service's own kind of client; one for all tests, since each reads the system's certificates."""
-    async with create_client(settings_with()) as client:
+    async with create_client(30) as client:
         yield client
 
 
@@ -176,14 +209,24 @@ def make_core(
     async def make(**values: Any) -> AsyncIterator[Core]:
         settings = settings_with(**values)
         secret = SecretKey.next_to(str(tmp_path / "tasks.db"))
-        webapps = WebappService(client, settings)
-        forms = FormCache(fetch_form(webapps), settings.node_info_ttl_s)
-        run_times = RunTimes(database)
-        submitter = Submitter(database, webapps, settings, secret)
-        tasks = TaskService(database, webapps, submitter, forms, run_times, secret, settings, Pace())
-        yield Core(settings, database, webapps, forms, run_times, secret, submitter, tasks)
-        await forms.close()
-        await submitter.close()
+        built = build(settings, secret, database, Pools(client, client, client))
+        for account in built.accounts.all:
+            account.client.responsiveness.answered()
+        yield Core(
+            settings,
+            database,
+            built.accounts,
+            built.monitor,
+            built.webapps,
+            built.forms,
+            built.run_times,
+            secret,
+            built.submitter,
+            built.tasks,
+        )
+        await built.forms.close()
+        await built.submitter.close()
+        await built.webapps.close()
 
     return make
 

@@ -1,108 +1,98 @@
-"""The tasks' table: every arrow between statuses, the gate, the queue, leases, pages and the clock."""
+"""The tasks' table: storing, claiming, leases, webhooks, imports, pages and the clock."""
 
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from database import Database
+from database import Database, PageFilter, StrayRun
+from db import queries
 from db.migrations import MIGRATIONS
-from db.queries import SUBMIT_BLOCK_MAX_MS, SUBMIT_STREAK_PER_SLOT, SUBMIT_WINDOW_MAX
 from db.sqlite import DatabaseRefused
 from errors import DatabaseUnavailable
-from models import Change, LimiterSignal, Task, TaskStatus, rfc3339, utc_now_ms
+from models import AccountRow, AccountState, CancelReason, Hold, Kind, Task, TaskStatus, rfc3339, utc_now_ms
 from models import TaskStatus as S
-from tests.conftest import NODE, WEBAPP_ID, Clock, add, at_runninghub, new_task, stored
+from tasks.submit_limiter import AccountLimits, SubmitPlanner
+from tests.conftest import (
+    FINGERPRINT,
+    NODE,
+    PLANNER,
+    RESPONDING,
+    RUNNINGHUB_URL,
+    WEBAPP_ID,
+    Clock,
+    add,
+    add_waiting,
+    at_runninghub,
+    new_task,
+    stored,
+)
+from transitions import (
+    Accepted,
+    CancelRequested,
+    Event,
+    Finished,
+    NotStarted,
+    OutcomeUnknown,
+    Progress,
+    Rejected,
+    Released,
+    Resubmitted,
+    TooExpensive,
+    WebhookReceived,
+)
 
 pytestmark = pytest.mark.anyio
 
-# Written out, not taken from the module: these are the contract's arrows.
-TRANSITIONS = {
-    (S.PENDING, S.SUBMITTING),
-    (S.PENDING, S.CANCELLED),
-    (S.SUBMITTING, S.PENDING),
-    (S.SUBMITTING, S.QUEUED),
-    (S.SUBMITTING, S.RUNNING),
-    (S.SUBMITTING, S.FAILED),
-    (S.SUBMITTING, S.CANCELLED),
-    (S.SUBMITTING, S.SUBMIT_UNKNOWN),
-    (S.SUBMIT_UNKNOWN, S.PENDING),
-    (S.SUBMIT_UNKNOWN, S.QUEUED),
-    (S.SUBMIT_UNKNOWN, S.RUNNING),
-    (S.SUBMIT_UNKNOWN, S.SUCCESS),
-    (S.SUBMIT_UNKNOWN, S.FAILED),
-    (S.SUBMIT_UNKNOWN, S.CANCELLED),
-    (S.QUEUED, S.RUNNING),
-    (S.QUEUED, S.SUCCESS),
-    (S.QUEUED, S.FAILED),
-    (S.QUEUED, S.CANCELLED),
-    (S.RUNNING, S.QUEUED),
-    (S.RUNNING, S.SUCCESS),
-    (S.RUNNING, S.FAILED),
-    (S.RUNNING, S.CANCELLED),
-}
-# How a task comes to each status: the moves after it was claimed.
-WAYS: dict[TaskStatus, tuple[TaskStatus, ...]] = {
-    S.SUBMITTING: (),
-    S.PENDING: (S.PENDING,),
-    S.QUEUED: (S.QUEUED,),
-    S.RUNNING: (S.RUNNING,),
-    S.SUCCESS: (S.RUNNING, S.SUCCESS),
-    S.FAILED: (S.FAILED,),
-    S.CANCELLED: (S.CANCELLED,),
-    S.SUBMIT_UNKNOWN: (S.SUBMIT_UNKNOWN,),
-}
+ERROR = {"code": "c", "message": "m"}
+
+
+def accepted(attempt: int = 1, runninghub_task_id: str = "1001", *, next_poll_ms: int = 0) -> Accepted:
+    return Accepted(attempt, runninghub_task_id, False, None, next_poll_ms)
+
+
+def finished(runninghub_task_id: str, run_seconds: float | None = None, results: Any = ()) -> Finished:
+    return Finished(runninghub_task_id, list(results), run_seconds, None, {})
 
 
 async def in_status(database: Database, status: TaskStatus, number: int = 1) -> Task:
-    """A task in this status; of many, the ones under way have to come last, since they hold others up."""
-    if (task := await add(database, number)).status is status:
-        return task
-    if task.status is S.PENDING:  # behind those of other tests
-        assert f"task-{number}" in await claimed(database)
-    for step in WAYS[status]:
-        assert await database.move(f"task-{number}", Change(step))
-    return await stored(database, f"task-{number}")
+    """A task in this status."""
+    runninghub_id = str(1000 + number)
+    ways: dict[TaskStatus, tuple[Event, ...]] = {
+        S.PENDING: (NotStarted(1),),
+        S.SUBMITTING: (),
+        S.QUEUED: (accepted(runninghub_task_id=runninghub_id),),
+        S.RUNNING: (Accepted(1, runninghub_id, True, None, 0),),
+        S.SUCCESS: (accepted(runninghub_task_id=runninghub_id), finished(runninghub_id)),
+        S.FAILED: (Rejected(1, ERROR),),
+        S.CANCELLED: (NotStarted(1), CancelRequested(CancelReason.USER)),
+        S.SUBMIT_UNKNOWN: (OutcomeUnknown(1, ERROR),),
+    }
+    task = await add(database, number)
+    for event in ways[status]:
+        assert await database.store(task.id, event)
+    return await stored(database, task.id)
 
 
-async def waiting(database: Database, count: int) -> None:
-    """So many tasks that wait, with no call under way and the gate open with its first window."""
-    await add(database, 1)
-    for number in range(2, count + 1):
-        await add(database, number)
-    assert await database.move("task-1", Change(S.PENDING))
+def planner(max_concurrent: int = 1000) -> SubmitPlanner:
+    """A planner for one account with so many slots."""
+    account = AccountLimits("default", RUNNINGHUB_URL, FINGERPRINT, max_concurrent=max_concurrent)
+    return SubmitPlanner((account,))
 
 
-async def claimed(database: Database, max_concurrent: int = 0) -> list[str]:
-    return [task.id for task in await database.claim_pending(max_concurrent=max_concurrent)]
+async def claimed(database: Database, slots: int = 1) -> list[str]:
+    return [task.id for task in await database.claim_pending(planner(slots), RESPONDING)]
 
 
-async def widen_gate(database: Database, window: int) -> None:
-    """Let as many calls be under way at once as after a time in which RunningHub took everything."""
-    taken = [
-        database.move("nobody", Change(S.QUEUED), gate=LimiterSignal.ACCEPTED)
-        for _ in range(SUBMIT_STREAK_PER_SLOT * window)
-    ]
-    await asyncio.gather(*taken)
-
-
-async def take(database: Database, number: int) -> None:
-    """RunningHub takes a task whose call is under way."""
-    change = Change(S.QUEUED, runninghub_task_id=str(1000 + number))
-    assert await database.move(f"task-{number}", change, gate=LimiterSignal.ACCEPTED)
-
-
-@pytest.fixture(scope="module")
-async def shared_database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Database]:
-    """One file for the tests of all arrows, with room for the calls under way that they leave behind."""
-    path = tmp_path_factory.mktemp("arrows") / "tasks.db"
-    async with Database(str(path), clock=Clock()) as database:
-        await widen_gate(database, SUBMIT_WINDOW_MAX)
-        yield database
+async def reschedule(database: Database, number: int, next_poll_ms: int) -> None:
+    """Lease a task's poll and set its next one."""
+    task = await stored(database, f"task-{number}")
+    await database.reschedule(task, next_poll_ms)
+    assert (await stored(database, task.id)).next_poll_ms == next_poll_ms
 
 
 # Storing
@@ -110,66 +100,84 @@ async def shared_database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database, clock: Clock) -> None:
     new = new_task(
-        instance_type="plus", encrypted_password=b"sealed", idempotency_key="key", request_digest="digest"
-    )
-    added = await database.add_task(new, max_pending=1, max_concurrent=0)
-    at = rfc3339(clock.now_ms)
-    assert added == Task(
-        seq=1,
-        id="task-1",
-        status=S.SUBMITTING,
-        version=1,
-        created_at=at,
-        updated_at=at,
-        webapp_id=WEBAPP_ID,
-        node_info=[NODE],
         instance_type="plus",
-        encrypted_password=b"sealed",
-        runninghub_task_id=None,
-        hinted_task_id=None,
-        result_data=None,
-        error=None,
-        node_errors=None,
+        encrypted_password=b"encrypted",
+        idempotency_key="key",
         request_digest="digest",
-        cancel_requested=False,
-        accepted_ms=None,
-        running_ms=None,
-        lost_since_ms=None,
+        metadata={"order": 7},
+        run_options={"retainSeconds": 60},
+        deadline_ms=clock.now_ms + 1000,
+        rerun_of="task-0",
+        owner="ann",
     )
-    assert await stored(database) == added
-    assert await database.task_by_idempotency_key("key") == added
+    added = await database.add_task(new, max_pending=1, planner=PLANNER, responding=RESPONDING)
+    assert added
+    at = rfc3339(clock.now_ms)
+    expected: dict[str, Any] = dict.fromkeys(Task.__dataclass_fields__)
+    expected |= {
+        "seq": 1,
+        "id": "task-1",
+        "status": S.SUBMITTING,
+        "version": 2,
+        "created_at": at,
+        "updated_at": at,
+        "kind": Kind.WEBAPP,
+        "webapp_id": WEBAPP_ID,
+        "node_info": [NODE],
+        "instance_type": "plus",
+        "run_options": {"retainSeconds": 60},
+        "encrypted_password": b"encrypted",
+        "account": "default",
+        "key_fingerprint": FINGERPRINT,
+        "attempt": 1,
+        "owner": "ann",
+        "metadata": {"order": 7},
+        "rerun_of": "task-0",
+        "deadline_ms": clock.now_ms + 1000,
+        "waiting_since_ms": clock.now_ms,
+        "key_refusals": 0,
+        "request_digest": "digest",
+        "is_cancel_confirmed": False,
+        "lost_responses": 0,
+        "lost_running_ms": 0,
+    }
+    assert added.task == Task(**expected)
+    assert added.claimed == [added.task]
+    assert await stored(database) == added.task
+    assert await database.task_by_idempotency_key("key") == added.task
 
 
 async def test_a_task_past_max_pending_is_not_stored(database: Database) -> None:
-    await waiting(database, 2)
-    assert await database.add_task(new_task(3), max_pending=2, max_concurrent=0) is None
+    await add_waiting(database, 1)
+    await add_waiting(database, 2)
+    assert await database.add_task(new_task(3), max_pending=2, planner=SubmitPlanner(())) is None
     assert await database.task("task-3") is None
 
 
 async def test_the_same_idempotency_key_is_stored_once_however_many_come_at_once(database: Database) -> None:
     added = await asyncio.gather(
         *(
-            database.add_task(new_task(number, idempotency_key="key"), max_pending=1000, max_concurrent=0)
+            database.add_task(new_task(number, idempotency_key="key"), max_pending=1000, planner=PLANNER)
             for number in range(10)
         )
     )
-    assert [task.id for task in added if task] == ["task-0"]
+    assert [each.task.id for each in added if each] == ["task-0"]
     assert sum((await database.count_by_status()).values()) == 1
 
 
-async def test_a_task_is_found_by_either_id_and_the_newest_has_a_shared_one(database: Database) -> None:
+async def test_a_task_is_found_by_each_of_its_ids(database: Database) -> None:
     first = await at_runninghub(database, 1)
-    assert await database.task("1001") == await database.task("task-1") == first
-    await add(database, 2)
-    await database.move("task-2", Change(S.QUEUED, runninghub_task_id="1001"))
-    found = await asyncio.gather(*map(database.task, ["1001", "task-1", "task-2", "nothing"]))
-    assert [task and task.id for task in found] == ["task-2", "task-1", "task-2", None]
+    refs = ["task-1", "1001", first.public_id, "nothing", "9" * 40]
+    found = await asyncio.gather(*map(database.task, refs))
+    assert [task and task.id for task in found] == ["task-1", "task-1", "task-1", None, None]
+    assert (len(first.public_id), first.public_id[0]) == (19, "8")
 
 
 async def test_all_that_was_stored_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
     path = str(tmp_path / "tasks.db")
     async with Database(path, clock=clock) as database:
-        before = [await in_status(database, status, number) for number, status in enumerate(reversed(S))]
+        before = [await in_status(database, status, number) for number, status in enumerate(S)]
+        before = [await stored(database, task.id) for task in before]
     async with Database(path, clock=clock) as database:
         assert [await stored(database, task.id) for task in before] == before
 
@@ -190,249 +198,245 @@ async def test_no_other_word_than_the_contracts_can_be_a_status(database: Databa
         await database.writer.execute("UPDATE tasks SET status = 'LOST'")
 
 
-# Arrows
+# Changing
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.product(S, S)))
-async def test_a_status_follows_only_where_an_arrow_leads(
-    shared_database: Database, source: TaskStatus, target: TaskStatus
-) -> None:
-    number = len(S) * list(S).index(source) + list(S).index(target)
-    before = await in_status(shared_database, source, number)
-    moved = await shared_database.move(before.id, Change(target))
-    after = await stored(shared_database, before.id)
-    if (source, target) not in TRANSITIONS:
-        assert (moved, after) == (None, before)
-        return
-    assert moved == replace(after, queue_position=None)
-    assert (after.status, after.version) == (target, before.version + 1)
-
-
-@pytest.mark.parametrize("status", S)
-def test_the_final_statuses_are_success_failed_and_cancelled(status: TaskStatus) -> None:
-    assert status.is_final == (status in {S.SUCCESS, S.FAILED, S.CANCELLED})
-
-
-async def test_a_move_can_be_narrowed_to_some_sources_and_never_widened(database: Database) -> None:
-    await in_status(database, S.SUBMIT_UNKNOWN, 1)
-    await in_status(database, S.SUCCESS, 2)
-    assert await database.move("task-1", Change(S.CANCELLED, sources=frozenset({S.PENDING}))) is None
-    assert await database.move("task-2", Change(S.CANCELLED, sources=frozenset({S.SUCCESS}))) is None
-
-
-async def test_only_the_first_answer_closes_a_task(database: Database) -> None:
+async def test_only_the_first_event_closes_a_task(database: Database) -> None:
     await at_runninghub(database)
-    ends = [Change(S.SUCCESS, result_data=[]), Change(S.FAILED, error={"code": "c", "message": "m"})]
-    first, second = await asyncio.gather(*(database.move("task-1", end) for end in ends))
+    ends: list[Event] = [finished("1001"), CancelRequested(CancelReason.USER)]
+    first, second = await asyncio.gather(*(database.store("task-1", end) for end in ends))
     assert second is None
     assert first == await stored(database)
     assert (first.status, first.result_data, first.error) == (S.SUCCESS, [], None)
 
 
-async def test_a_move_of_a_task_that_is_not_there_is_none(database: Database) -> None:
-    assert await database.move("nobody", Change(S.CANCELLED)) is None
+async def test_an_event_for_a_task_that_is_not_there_is_none(database: Database) -> None:
+    assert await database.store("nobody", Resubmitted()) is None
 
 
-async def test_a_move_stores_what_comes_with_it_and_keeps_the_times_of_the_first(
-    database: Database, clock: Clock
-) -> None:
+async def test_an_event_stores_what_comes_with_it(database: Database, clock: Clock) -> None:
     await add(database)
     accepted_ms = clock.now_ms
-    await database.move(
-        "task-1", Change(S.QUEUED, runninghub_task_id="1001", node_errors={"message": "odd", "node_id": "3"})
-    )
+    errors = {"message": "odd", "node_id": "3"}
+    await database.store("task-1", Accepted(1, "1001", False, errors, clock.now_ms))
     clock.go_on(5)
     running_ms = clock.now_ms
-    await database.move("task-1", Change(S.RUNNING))
-    clock.go_on(5)
-    await database.move("task-1", Change(S.QUEUED))
-    await database.move("task-1", Change(S.RUNNING))
+    await database.store("task-1", Progress("1001", S.RUNNING, clock.now_ms))
     results = [{"fileUrl": "https://x/猫.png", "consumeCoins": None}]
-    done = await database.move("task-1", Change(S.SUCCESS, result_data=results, run_seconds=7.5))
+    cost: dict[str, str | None] = {"coins": "6", "money": None, "thirdPartyMoney": None}
+    done = await database.store(
+        "task-1", Finished("1001", results, 7.5, cost, {"coins_micros": 6_000_000, "money_micros": None})
+    )
     assert done
-    assert (done.runninghub_task_id, done.node_errors) == ("1001", {"message": "odd", "node_id": "3"})
+    assert (done.runninghub_task_id, done.node_errors, done.cost) == ("1001", errors, cost)
     assert (done.accepted_ms, done.running_ms, done.result_data) == (accepted_ms, running_ms, results)
     assert (done.created_at, done.updated_at) == (rfc3339(accepted_ms), rfc3339(clock.now_ms))
+    assert done.version == 5
     assert await database.run_times(WEBAPP_ID, limit=1) == [7.5]
 
 
-@pytest.mark.parametrize(
-    ("status", "is_kept"),
-    [(S.PENDING, True), (S.SUBMIT_UNKNOWN, True), (S.QUEUED, False), (S.FAILED, False), (S.CANCELLED, False)],
-)
-async def test_a_sealed_password_is_kept_only_while_it_may_be_needed(
-    database: Database, status: TaskStatus, is_kept: bool
-) -> None:
-    await add(database, encrypted_password=b"sealed")
-    moved = await database.move("task-1", Change(status))
-    assert moved
-    assert moved.encrypted_password == (b"sealed" if is_kept else None)
-
-
-# The queue and the gate
-
-
-async def test_tasks_go_in_the_order_they_came_and_know_their_place(database: Database) -> None:
-    await waiting(database, 3)
-    places = [(await stored(database, f"task-{number}")).queue_position for number in (1, 2, 3)]
-    assert places == [1, 2, 3]
-    for number in (1, 2, 3):
-        assert await claimed(database) == [f"task-{number}"]
-        await take(database, number)
-    assert await claimed(database) == []
-
-
-async def test_a_task_that_was_refused_keeps_its_place_at_the_head(database: Database) -> None:
-    await waiting(database, 3)
-    await claimed(database)
-    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.FREED)
-    assert await claimed(database) == ["task-1"]
-
-
-async def test_at_first_only_one_call_is_under_way(database: Database) -> None:
-    await waiting(database, 3)
-    assert await claimed(database) == ["task-1"]
-    assert await claimed(database) == []
-
-
-async def test_the_window_widens_while_runninghub_takes_everything_and_a_refusal_narrows_it(
-    database: Database,
-) -> None:
-    for number in range(SUBMIT_STREAK_PER_SLOT):
-        await add(database, number)
-        await take(database, number)
-    for number in (100, 101, 102):
-        await add(database, number)
-    assert (await database.count_by_status())[S.SUBMITTING] == 2
-    await database.move("task-100", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    await database.move("task-101", Change(S.PENDING), gate=LimiterSignal.FREED)
-    assert await claimed(database) == ["task-100"]
-
-
-async def test_the_window_has_an_end(database: Database) -> None:
-    await add(database, 0)
-    await widen_gate(database, SUBMIT_WINDOW_MAX + 2)
-    for number in range(1, SUBMIT_WINDOW_MAX + 9):
-        await add(database, number)
-    assert (await database.count_by_status())[S.SUBMITTING] == SUBMIT_WINDOW_MAX
-
-
-async def test_a_refusal_closes_the_gate_for_a_while(database: Database, clock: Clock) -> None:
-    await waiting(database, 2)
-    await claimed(database)
-    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    clock.go_on(0.7)
-    assert await claimed(database) == []
-    clock.go_on(0.6)
-    assert await claimed(database) == ["task-1"]
-
-
-async def test_the_gate_is_closed_for_longer_after_each_refusal_up_to_a_limit(
+async def test_an_older_attempts_acceptance_is_a_stray_run_until_it_is_cancelled(
     database: Database, clock: Clock
 ) -> None:
-    await waiting(database, 2)
-    for seconds in (1, 2, 4, 8, 16, 30, 30):
-        assert await claimed(database) == ["task-1"]
-        await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-        clock.go_on(seconds * 0.79)
-        assert await claimed(database) == []
-        clock.go_on(seconds * 0.42)
+    await add(database)
+    await database.store("task-1", OutcomeUnknown(1, ERROR))
+    await database.store("task-1", Resubmitted())
+    assert await claimed(database) == ["task-1"]
+    assert await database.store("task-1", accepted(attempt=1, runninghub_task_id="55")) is None
+    assert (await stored(database)).attempt == 2
+    stray = StrayRun("default", "55", "task-1")
+    assert await database.lease_stray_runs(lease_ms=1000, limit=9) == [stray]
+    assert await database.lease_stray_runs(lease_ms=1000, limit=9) == []
+    clock.go_on(1)
+    assert await database.lease_stray_runs(lease_ms=1000, limit=9) == [stray]
+    await database.delete_stray_run(stray)
+    clock.go_on(1)
+    assert await database.lease_stray_runs(lease_ms=1000, limit=9) == []
 
 
-async def test_after_a_task_was_taken_the_first_block_is_short_again(
-    database: Database, clock: Clock
-) -> None:
-    await waiting(database, 3)
-    for _ in range(5):
-        await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    clock.go_on(SUBMIT_BLOCK_MAX_MS)
-    await claimed(database)
-    await take(database, 1)
-    await claimed(database)
-    await database.move("task-2", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    clock.go_on(1.21)
-    assert await claimed(database) == ["task-2"]
-
-
-async def test_the_end_of_a_task_opens_the_gate(database: Database) -> None:
+async def test_one_runninghub_id_is_never_stored_for_two_tasks(database: Database) -> None:
     await at_runninghub(database, 1)
     await add(database, 2)
-    await database.move("task-2", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    assert await claimed(database) == []
-    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=LimiterSignal.FREED)
-    assert await claimed(database) == ["task-2"]
+    unknown = await database.store("task-2", accepted(runninghub_task_id="1001"))
+    assert unknown
+    assert (unknown.status, unknown.runninghub_task_id) == (S.SUBMIT_UNKNOWN, None)
+    assert unknown.error
+    assert unknown.error["code"] == "duplicate_runninghub_id"
 
 
-async def test_a_word_that_could_not_be_stored_is_not_counted_twice(database: Database) -> None:
-    await add(database, 1)
-    unstorable = Change(S.QUEUED, result_data=[object()])
-    for _ in range(SUBMIT_STREAK_PER_SLOT):
-        with pytest.raises(TypeError):
-            await database.move("task-1", unstorable, gate=LimiterSignal.ACCEPTED)
-    await take(database, 1)
-    await add(database, 2)
-    assert (await add(database, 3)).status is S.PENDING
+async def test_an_imported_row_gives_way_to_the_task_whose_run_it_is(database: Database) -> None:
+    await in_status(database, S.SUBMIT_UNKNOWN, 1)
+    await database.import_task("own", "55", account="default", key_fingerprint=FINGERPRINT)
+    await database.store("task-1", WebhookReceived("55"))
+    await database.store("task-1", finished("55"))
+    found = await asyncio.gather(*map(database.task, ["task-1", "own", "55"]))
+    assert [task and (task.id, task.status) for task in found] == [("task-1", S.SUCCESS)] * 3
+    assert (await database.count_by_status())[S.SUCCESS] == 1
 
 
-async def test_a_task_that_comes_to_an_empty_queue_is_tried_at_once(database: Database) -> None:
-    await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    assert (await add(database, 1)).status is S.SUBMITTING
-    assert (await add(database, 2)).status is S.PENDING
+# Claiming
 
 
-async def test_a_task_that_comes_to_a_closed_gate_does_not_overtake(database: Database) -> None:
-    await add(database, 1)
-    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    assert (await add(database, 2)).queue_position == 2
+async def test_tasks_start_in_the_order_they_came_and_know_their_position(database: Database) -> None:
+    for number in (1, 2, 3):
+        await add_waiting(database, number)
+    positions = [(await stored(database, f"task-{number}")).queue_position for number in (1, 2, 3)]
+    assert positions == [1, 2, 3]
+    for number in (1, 2, 3):
+        assert await claimed(database, slots=number) == [f"task-{number}"]
+    assert await claimed(database, slots=9) == []
 
 
-async def test_a_clock_that_steps_back_does_not_close_the_gate_for_long(
-    database: Database, clock: Clock
-) -> None:
-    await waiting(database, 1)
-    await database.move("nobody", Change(S.PENDING), gate=LimiterSignal.REJECTED)
-    clock.go_on(-3600)
+async def test_a_refused_task_keeps_its_position_at_the_head(database: Database) -> None:
+    for number in (1, 2, 3):
+        await add_waiting(database, number)
+    assert await claimed(database) == ["task-1"]
+    await database.store("task-1", NotStarted(1))
+    assert (await stored(database)).queue_position == 1
     assert await claimed(database) == ["task-1"]
 
 
-async def test_no_more_than_max_concurrent_tasks_are_at_runninghub_or_on_their_way(
-    database: Database,
-) -> None:
-    for number in (1, 2):
-        await database.add_task(new_task(number), max_pending=10, max_concurrent=2)
-        await take(database, number)
-    added = await database.add_task(new_task(3), max_pending=10, max_concurrent=2)
-    assert added
-    assert added.status is S.PENDING
-    assert await claimed(database, max_concurrent=2) == []
-    await database.move("task-1", Change(S.SUCCESS, result_data=[]), gate=LimiterSignal.FREED)
-    assert await claimed(database, max_concurrent=2) == ["task-3"]
+async def test_users_start_in_turns_and_each_users_tasks_in_order(database: Database) -> None:
+    for number in range(1, 6):
+        await add_waiting(database, number, owner="ann")
+    for number in range(6, 8):
+        await add_waiting(database, number, owner="bob")
+    order = [f"task-{number}" for number in (1, 6, 2, 7, 3, 4, 5)]
+    positions = [(await stored(database, task_id)).queue_position for task_id in order]
+    assert positions == list(range(1, 8))
+    assert await claimed(database, slots=7) == order
+
+
+async def test_a_user_with_many_waiting_tasks_delays_another_by_one_slot_at_most(database: Database) -> None:
+    for number in range(1, 50):
+        await add_waiting(database, number, owner="ann")
+    assert await claimed(database, slots=5) == [f"task-{number}" for number in range(1, 6)]
+    await add_waiting(database, 50, owner="bob")
+    assert (await stored(database, "task-50")).queue_position == 2
+
+
+async def test_positions_are_right_across_blocks_of_turns(database: Database) -> None:
+    for number in range(1, 1100):
+        await add_waiting(database, number)
+    assert (await stored(database, "task-1099")).queue_position == 1099
+    assert len(await claimed(database, slots=60)) == 60
+    await database.store("task-700", CancelRequested(CancelReason.USER))
+    assert (await stored(database, "task-1099")).queue_position == 1038
+
+
+async def test_held_tasks_are_not_claimed_and_others_pass_them(database: Database) -> None:
+    await add_waiting(database, 1)
+    await add_waiting(database, 2)
+    await database.store("task-1", TooExpensive("5/"))
+    assert (await stored(database, "task-2")).queue_position == 1
+    assert await claimed(database, slots=9) == ["task-2"]
+    assert [task.id for task in await database.held_tasks(Hold.BALANCE, limit=9)] == ["task-1"]
+    await database.store("task-1", Released(Hold.BALANCE))
+    assert await claimed(database, slots=9) == ["task-1"]
+
+
+async def test_a_task_is_sent_only_to_accounts_on_its_host(database: Database) -> None:
+    await add_waiting(database, 1, base_url="https://other.test")
+    await add_waiting(database, 2, base_url=RUNNINGHUB_URL)
+    await add_waiting(database, 3)
+    assert await claimed(database, slots=9) == ["task-2", "task-3"]
+
+
+async def test_no_more_than_max_concurrent_tasks_are_active(database: Database) -> None:
+    limited = planner(2)
+    for number in (1, 2, 3):
+        added = await database.add_task(
+            new_task(number), max_pending=10, planner=limited, responding=RESPONDING
+        )
+        assert added
+        assert added.task.status is (S.PENDING if number == 3 else S.SUBMITTING)
+    await database.store("task-1", accepted())
+    assert await claimed(database, slots=2) == []
+    await database.store("task-1", finished("1001"))
+    assert await claimed(database, slots=2) == ["task-3"]
 
 
 async def test_two_workers_never_claim_the_same_task(tmp_path: Path, clock: Clock) -> None:
     path = str(tmp_path / "tasks.db")
     async with Database(path, clock=clock) as first, Database(path, clock=clock) as second:
-        await waiting(first, 9)
-        await widen_gate(first, 9)
-        got = await asyncio.gather(*(claimed(database) for database in (first, second) * 5))
+        for number in range(1, 10):
+            await add_waiting(first, number)
+        got = await asyncio.gather(*(claimed(database, slots=9) for database in (first, second) * 5))
         assert sorted(itertools.chain(*got)) == [f"task-{number}" for number in range(1, 10)]
 
 
-async def test_calls_whose_worker_died_are_stale_after_their_time(database: Database, clock: Clock) -> None:
+async def test_calls_of_a_worker_that_is_gone_are_stale(tmp_path: Path, clock: Clock) -> None:
+    path = str(tmp_path / "tasks.db")
+    async with (
+        Database(path, worker="first", clock=clock) as first,
+        Database(path, worker="second", clock=clock) as second,
+    ):
+        await first.worker_seen()
+        await add(first, 1)
+        clock.go_on(5)
+        assert await second.stale_submits() == []
+        await first.worker_seen()
+        clock.go_on(5)
+        assert await second.stale_submits() == []
+        clock.go_on(2)
+        assert [task.id for task in await second.stale_submits()] == ["task-1"]
+        assert await first.stale_submits() == []
+
+
+async def test_calls_of_others_are_stale_at_once_for_the_only_worker(tmp_path: Path, clock: Clock) -> None:
+    path = str(tmp_path / "tasks.db")
+    async with Database(path, worker="first", clock=clock) as database:
+        await database.worker_seen()
+        await add(database, 1)
+    async with Database(path, worker="second", clock=clock) as database:
+        assert [task.id for task in await database.stale_submits(is_only_worker=True)] == ["task-1"]
+
+
+# Accounts
+
+
+async def test_what_an_outcome_says_about_its_account_is_stored_with_it(database: Database) -> None:
     await add(database)
-    began_ms = clock.now_ms
-    clock.go_on(30)
-    assert await database.stale_submits(before_ms=began_ms - 1) == []
-    assert [task.id for task in await database.stale_submits(before_ms=began_ms)] == ["task-1"]
-    clock.go_on(-60)
-    assert [task.id for task in await database.stale_submits(before_ms=began_ms - 1)] == ["task-1"]
+    counts = []
+
+    def paused(account: Any, limiter: Any, active: int, now_ms: int) -> Any:
+        counts.append(active)
+        return replace(account, state=AccountState.KEY_REFUSED), replace(limiter, rejections=3)
+
+    await database.store("task-1", NotStarted(1), limits=paused)
+    view = await database.submit_view()
+    assert view.account("default").state is AccountState.KEY_REFUSED
+    assert view.limiter("default", "default").rejections == 3
+    assert counts == [0]
 
 
-# Looks
+async def test_an_account_and_its_tasks_change_together(database: Database) -> None:
+    await add_waiting(database, 1)
+    changed = await database.update_account(
+        "default",
+        lambda row: replace(row, coins="5"),
+        events={"task-1": TooExpensive("5/"), "nobody": TooExpensive("5/")},
+    )
+    assert changed == AccountRow("default", coins="5")
+    assert (await stored(database)).hold is Hold.BALANCE
+    assert (await database.submit_view()).account("default") == changed
 
 
-async def test_a_leased_look_belongs_to_one_until_its_lease_runs_out(tmp_path: Path, clock: Clock) -> None:
+async def test_tasks_of_an_account_that_left_the_settings_are_polled_when_it_is_back(
+    database: Database, clock: Clock
+) -> None:
+    await at_runninghub(database)
+    await database.assign_accounts({"other": "another-fingerprint"})
+    assert await database.lease_due(lease_ms=1, limit=9) == []
+    assert (await stored(database)).status is S.RUNNING
+    await database.assign_accounts({"renamed": FINGERPRINT})
+    assert [task.id for task in await database.lease_due(lease_ms=1, limit=9)] == ["task-1"]
+
+
+# Polls
+
+
+async def test_a_leased_poll_belongs_to_one_until_its_lease_runs_out(tmp_path: Path, clock: Clock) -> None:
     path = str(tmp_path / "tasks.db")
     async with Database(path, clock=clock) as first, Database(path, clock=clock) as second:
         for number in range(20):
@@ -446,50 +450,42 @@ async def test_a_leased_look_belongs_to_one_until_its_lease_runs_out(tmp_path: P
         assert len(await second.lease_due(lease_ms=10_000, limit=100)) == 20
 
 
-async def test_the_due_looks_come_first_whose_wait_would_double_first(
+async def test_the_due_polls_come_first_whose_wait_would_double_first(
     database: Database, clock: Clock
 ) -> None:
     for number in (1, 2, 3, 4):
         await at_runninghub(database, number)
-    await database.reschedule("task-1", clock.now_ms + 4_000)  # doubled 8 s from now
+    await reschedule(database, 1, clock.now_ms + 4_000)  # doubled 8 s from now
     clock.go_on(3)
     for number, seconds in ((2, 1), (3, 2), (4, 9)):  # doubled after 5, 7 and 21 s
-        await database.reschedule(f"task-{number}", clock.now_ms + seconds * 1000)
+        await reschedule(database, number, clock.now_ms + seconds * 1000)
     clock.go_on(2)
     leased = await database.lease_due(lease_ms=1000, limit=2)
     assert [task.id for task in leased] == ["task-2", "task-3"]
     assert [task.id for task in await database.lease_due(lease_ms=1000, limit=2)] == ["task-1"]
 
 
-async def test_a_look_is_late_when_its_wait_has_doubled(database: Database, clock: Clock) -> None:
-    assert await database.most_late_s() < 0
+async def test_a_poll_is_late_when_its_wait_has_doubled(database: Database, clock: Clock) -> None:
+    assert await database.poll_lag_s() < 0
     for number, seconds in ((1, 2), (2, 10)):
         await at_runninghub(database, number)
-        await database.reschedule(f"task-{number}", clock.now_ms + seconds * 1000)
+        await reschedule(database, number, clock.now_ms + seconds * 1000)
     clock.go_on(3.5)
-    assert await database.most_late_s() == -0.5
+    assert await database.poll_lag_s() == -0.5
     clock.go_on(2)
-    assert await database.most_late_s() == 1.5
+    assert await database.poll_lag_s() == 1.5
     await database.lease_due(lease_ms=9000, limit=1)
-    assert await database.most_late_s() < 0
+    assert await database.poll_lag_s() < 0
 
 
-async def test_a_hinted_look_goes_first(database: Database, clock: Clock) -> None:
+async def test_a_hinted_poll_goes_first(database: Database, clock: Clock) -> None:
     for number in (1, 2):
         await at_runninghub(database, number)
-        await database.reschedule(f"task-{number}", clock.now_ms + 1000)
+        await reschedule(database, number, clock.now_ms + 1000)
     clock.go_on(1)
-    await database.hint_finished("task-2", None)
+    await database.store("task-2", WebhookReceived(None))
     leased = await database.lease_due(lease_ms=1, limit=1)
     assert [task.id for task in leased] == ["task-2"]
-
-
-async def test_only_tasks_that_may_run_at_runninghub_are_looked_at(database: Database, clock: Clock) -> None:
-    for number, status in enumerate(reversed(S)):
-        await in_status(database, status, number)
-        await database.reschedule(f"task-{number}", clock.now_ms)
-    leased = await database.lease_due(lease_ms=1, limit=100)
-    assert {task.status for task in leased} == {S.QUEUED, S.RUNNING, S.SUBMIT_UNKNOWN}
 
 
 async def test_the_next_due_time_is_the_earliest_of_tasks_that_are_looked_at(
@@ -498,17 +494,17 @@ async def test_the_next_due_time_is_the_earliest_of_tasks_that_are_looked_at(
     assert await database.next_due_ms() is None
     for number, seconds in ((1, 3), (2, 1)):
         await at_runninghub(database, number)
-        await database.reschedule(f"task-{number}", clock.now_ms + seconds * 1000)
+        await reschedule(database, number, clock.now_ms + seconds * 1000)
     assert await database.next_due_ms() == clock.now_ms + 1000
-    await database.reschedule("task-2", None)
+    await database.store("task-2", finished("1002"))
     assert await database.next_due_ms() == clock.now_ms + 3000
 
 
-async def test_looks_that_a_clock_stepping_back_put_far_away_are_due_again(
+async def test_polls_that_a_clock_stepping_back_put_far_away_are_due_again(
     database: Database, clock: Clock
 ) -> None:
     await at_runninghub(database, 1)
-    await database.reschedule("task-1", clock.now_ms + 15_000)
+    await reschedule(database, 1, clock.now_ms + 15_000)
     await database.pull_due(longest_ms=15_000)
     assert await database.next_due_ms() == clock.now_ms + 15_000
     clock.go_on(-3600)
@@ -516,105 +512,117 @@ async def test_looks_that_a_clock_stepping_back_put_far_away_are_due_again(
     assert await database.next_due_ms() == clock.now_ms
 
 
-async def test_a_reschedule_is_no_change_that_a_client_sees(database: Database, clock: Clock) -> None:
-    before = await at_runninghub(database)
-    clock.go_on(1)
-    await database.reschedule("task-1", clock.now_ms, lost_since_ms=5)
-    assert await stored(database) == replace(before, lost_since_ms=5)
-    await database.reschedule("task-1", clock.now_ms)
-    assert await stored(database) == before
-
-
-# Hints, cancels and adoptions
-
-
-@pytest.mark.parametrize("status", S)
-@pytest.mark.parametrize("hint", ["77", None])
-async def test_a_hint_makes_a_look_due_where_one_can_be_made(
-    database: Database, clock: Clock, status: TaskStatus, hint: str | None
-) -> None:
-    before = await in_status(database, status)
-    takes_hint = {S.QUEUED, S.RUNNING} | ({S.SUBMITTING, S.SUBMIT_UNKNOWN} if hint else set())
-    hinted = await database.hint_finished("task-1", hint)
-    if status not in takes_hint:
-        assert (hinted, await stored(database)) == (None, before)
-        return
-    assert hinted == await stored(database) == replace(before, hinted_task_id=hint)
-    looks = await database.lease_due(lease_ms=1, limit=1)
-    assert [task.id for task in looks] == ([] if status is S.SUBMITTING else ["task-1"])
-
-
-async def test_a_hint_that_came_during_the_paid_call_goes_first_of_the_due_looks(
+async def test_a_reschedule_does_not_postpone_a_poll_that_a_webhook_made_due(
     database: Database, clock: Clock
 ) -> None:
-    await at_runninghub(database, 1)
-    await database.reschedule("task-1", clock.now_ms + 1000)
-    await add(database, 2)
-    await database.hint_finished("task-2", "1002")
-    change = Change(S.QUEUED, runninghub_task_id="1002", next_poll_ms=clock.now_ms + 2000)
-    await database.move("task-2", change)
-    clock.go_on(1)
-    leased = await database.lease_due(lease_ms=1000, limit=1)
-    assert [task.id for task in leased] == ["task-2"]
-
-
-async def test_a_hint_does_not_replace_a_known_id(database: Database) -> None:
     await at_runninghub(database)
-    hinted = await database.hint_finished("task-1", "77")
-    assert hinted
-    assert (hinted.runninghub_task_id, hinted.hinted_task_id) == ("1001", None)
+    (leased,) = await database.lease_due(lease_ms=10_000, limit=1)
+    await database.store("task-1", WebhookReceived(None))
+    await database.reschedule(leased, clock.now_ms + 15_000)
+    assert await database.next_due_ms() == clock.now_ms
 
 
-async def test_a_hint_that_came_during_the_paid_call_is_looked_at_when_its_answer_gets_lost(
+async def test_polls_can_be_leased_without_some_accounts_and_of_only_one(database: Database) -> None:
+    await at_runninghub(database)
+    assert await database.lease_due(lease_ms=1, limit=9, without=["default"]) == []
+    assert await database.lease_due(lease_ms=1, limit=9, only="other") == []
+    assert len(await database.lease_due(lease_ms=1, limit=9, without=["other"])) == 1
+
+
+async def test_the_oldest_running_tasks_of_an_account_can_be_polled_now(
     database: Database, clock: Clock
 ) -> None:
-    await add(database)
-    await database.hint_finished("task-1", "77")
-    await database.move("task-1", Change(S.SUBMIT_UNKNOWN))
-    (task,) = await database.lease_due(lease_ms=1, limit=1)
-    assert task.hinted_task_id == "77"
-    await database.reschedule("task-1", None)
-    assert (await stored(database)).hinted_task_id is None
-    assert await database.next_due_ms() is None
+    for number in (1, 2, 3):
+        await at_runninghub(database, number)
+        await reschedule(database, number, clock.now_ms + 9_000)
+        clock.go_on(1)
+    await database.poll_now("default", limit=2, lease_ms=40_000)
+    leased = await database.lease_due(lease_ms=40_000, limit=9)
+    assert [task.id for task in leased] == ["task-1", "task-2"]
+    await database.poll_now("default", limit=2, lease_ms=40_000)  # both are under way
+    assert await database.lease_due(lease_ms=40_000, limit=9) == []
 
 
-@pytest.mark.parametrize("status", S)
-async def test_a_cancel_is_noted_while_a_task_is_under_way(database: Database, status: TaskStatus) -> None:
-    before = await in_status(database, status)
-    noted = await database.request_cancel("task-1")
-    if status in {S.SUBMITTING, S.QUEUED, S.RUNNING}:
-        assert noted == replace(before, cancel_requested=True) == await stored(database)
-    else:
-        assert (noted, await stored(database)) == (None, before)
+async def test_a_row_that_cannot_be_decoded_stops_no_other(database: Database) -> None:
+    for number in (1, 2):
+        await at_runninghub(database, number)
+    await database.writer.execute("UPDATE tasks SET node_info = '{' WHERE id = 'task-1'")
+    assert [task.id for task in await database.lease_due(lease_ms=1000, limit=9)] == ["task-2"]
 
 
-async def test_a_task_that_only_runninghub_knew_is_taken_in_once(database: Database, clock: Clock) -> None:
-    adopted = await asyncio.gather(*(database.import_task(f"own-{number}", "55") for number in range(3)))
-    assert adopted == [await stored(database, "own-0"), None, None]
+async def test_tasks_past_their_deadline_are_found_until_they_are_cancelled(
+    database: Database, clock: Clock
+) -> None:
+    await add_waiting(database, 1, deadline_ms=clock.now_ms + 1000)
+    await add_waiting(database, 2)
+    assert await database.past_deadline(limit=9) == []
+    clock.go_on(1)
+    assert await database.past_deadline(limit=9) == ["task-1"]
+    await database.store("task-1", CancelRequested(CancelReason.DEADLINE))
+    assert await database.past_deadline(limit=9) == []
+
+
+async def test_a_task_that_only_runninghub_knew_is_imported_once(database: Database, clock: Clock) -> None:
+    imported = await asyncio.gather(
+        *(
+            database.import_task(f"own-{number}", "55", account="default", key_fingerprint=FINGERPRINT)
+            for number in range(3)
+        )
+    )
+    assert imported == [await stored(database, "own-0"), None, None]
     task = await stored(database, "55")
     assert (task.id, task.status, task.webapp_id, task.node_info) == ("own-0", S.QUEUED, None, [])
     assert await database.next_due_ms() == clock.now_ms
 
 
+# Deleting
+
+
+async def test_only_final_tasks_are_deleted(database: Database) -> None:
+    for number, status in enumerate(S):
+        task = await in_status(database, status, number)
+        assert await database.delete_task(task.id) == status.is_final
+        assert (await database.task(task.id) is None) == status.is_final
+    assert sum((await database.count_by_status()).values()) == 5
+
+
+async def test_old_final_tasks_are_deleted_in_portions(database: Database, clock: Clock) -> None:
+    for number in (1, 2, 3):
+        await in_status(database, S.SUCCESS, number)
+    await in_status(database, S.RUNNING, 4)
+    clock.go_on(10)
+    assert await database.delete_tasks_ended_before(clock.now_ms - 10_000, limit=9) == []
+    assert len(await database.delete_tasks_ended_before(clock.now_ms, limit=2)) == 2
+    assert len(await database.delete_tasks_ended_before(clock.now_ms, limit=2)) == 1
+
+
 # Reading
 
 
-async def test_pages_are_newest_first_and_filtered(database: Database) -> None:
+async def test_pages_are_newest_first_and_filtered(database: Database, clock: Clock) -> None:
     for number, status in enumerate((S.RUNNING, S.SUCCESS, S.RUNNING, S.FAILED, S.SUCCESS), start=1):
         await in_status(database, status, number)
-    await add(database, 6, webapp_id="other")
+        clock.go_on(1)
+    await add(database, 6, webapp_id="other", owner="ann")
 
-    async def page(**filters: object) -> list[int]:
-        asked = {"before_seq": 2**62, "limit": 10} | filters
-        return [task.seq for task in await database.page(**asked)]  # type: ignore[arg-type]
+    async def page(before_seq: int = 2**62, limit: int = 10, **filters: Any) -> list[int]:
+        wanted = PageFilter(**filters)
+        return [task.seq for task in await database.page(before_seq=before_seq, limit=limit, wanted=wanted)]
 
+    second, fourth = rfc3339(clock.now_ms - 4000), rfc3339(clock.now_ms - 2000)
     assert await page() == [6, 5, 4, 3, 2, 1]
     assert await page(limit=2) == [6, 5]
     assert await page(before_seq=5, limit=2) == [4, 3]
     assert await page(webapp_id="other") == [6]
-    assert await page(statuses=[S.SUCCESS, S.RUNNING, S.SUCCESS]) == [5, 3, 2, 1]
-    assert await page(statuses=[S.SUCCESS, S.FAILED], before_seq=5, limit=2) == [4, 2]
-    assert await page(statuses=[S.RUNNING], webapp_id="other") == []
+    assert await page(owner="ann") == [6]
+    assert await page(statuses=(S.SUCCESS, S.RUNNING, S.SUCCESS)) == [5, 3, 2, 1]
+    assert await page(statuses=(S.SUCCESS, S.FAILED), before_seq=5, limit=2) == [4, 2]
+    assert await page(statuses=(S.RUNNING,), webapp_id="other") == []
+    assert await page(created_after=second) == [6, 5, 4, 3, 2]
+    assert await page(created_before=fourth) == [3, 2, 1]
+    assert await page(created_after=second, created_before=fourth, statuses=(S.RUNNING,)) == [3]
+    assert await page(created_before=rfc3339(0)) == []
+    assert await page(created_after=rfc3339(clock.now_ms + 1)) == []
 
 
 async def test_tasks_are_counted_by_every_status(database: Database) -> None:
@@ -625,15 +633,38 @@ async def test_tasks_are_counted_by_every_status(database: Database) -> None:
 
 async def test_a_version_counts_a_tasks_changes(database: Database) -> None:
     await at_runninghub(database)
-    assert await database.versions(["task-1", "nobody"]) == {"task-1": 2}
+    assert await database.versions(["task-1", "nobody"]) == {"task-1": 3}
 
 
 async def test_run_times_are_an_apps_latest(database: Database) -> None:
     for number, seconds in ((1, 5.0), (2, 6.0), (3, None), (4, 7.0)):
         await at_runninghub(database, number)
-        await database.move(f"task-{number}", Change(S.SUCCESS, result_data=[], run_seconds=seconds))
+        await database.store(f"task-{number}", finished(str(1000 + number), seconds))
     assert await database.run_times(WEBAPP_ID, limit=2) == [7.0, 6.0]
     assert await database.run_times("other", limit=2) == []
+
+
+async def test_no_request_scans_more_rows_than_it_returns(database: Database) -> None:
+    """Every statement of a request finds its rows by an index."""
+    scans = []
+    for sql, parameters in (
+        (queries.SELECT_TASKS, {"refs": "[]", "seqs": "[]"}),
+        (queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": "k"}),
+        (queries.SELECT_BY_RUNNINGHUB_ID, {"runninghub_task_id": "1"}),
+        (queries.SELECT_CANDIDATES, {"base_url": None, "instance_type": "default", "limit": 1}),
+        (queries.HAS_CLAIMABLE, {}),
+        (queries.NEXT_DUE, {}),
+        (queries.SELECT_PAST_DEADLINE, {"now": 1, "limit": 1}),
+        (queries.select_page(filters=("status", "webapp_id")), {"status": "", "webapp_id": ""}),
+    ):
+        values = {"before": 1, "limit": 1} | parameters
+        plan = await database.scan(f"EXPLAIN QUERY PLAN {sql}", values)
+        scans += [
+            row["detail"]
+            for row in plan
+            if row["detail"].startswith("SCAN tasks") and "USING" not in row["detail"]
+        ]
+    assert scans == []
 
 
 # Faults

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from config import ServerSettings, Settings
 from errors import AppError
 from main import create_app
-from models import TRANSITIONS, TaskStatus
+from models import TaskStatus
 from tests.processes import ROOT, Running, clean_environment, start_service, start_simulator
+from transitions import TRANSITIONS
 
 ENGLISH, CHINESE = READMES = ("README.md", "README.zh-CN.md")
 REFERENCE = sorted(page.name for page in (ROOT / "docs").glob("*.md"))

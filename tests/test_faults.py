@@ -24,14 +24,17 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.body_timeout import BodyTimeoutMiddleware
 from config import STARTUP_FAILURE, Settings, load_settings
-from database import Database
+from database import Database, Limits
 from errors import AppError, DatabaseUnavailable, InvalidRequest
-from models import Change, LimiterSignal, NewTask, TaskStatus
+from models import AccountRow, LimiterRow, NewTask, TaskStatus
 from services import Services, running
 from simulator.apps import TEXT_TO_IMAGE
 from task_service import Submission
+from tasks.submit_limiter import after_full
+from tests.conftest import PLANNER, RESPONDING
 from tests.in_process import serving
 from tests.processes import API_KEY, Running, start_service, start_simulator
+from transitions import Accepted, Finished, NotStarted, OutcomeUnknown, RunFailed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
@@ -568,10 +571,10 @@ async def test_a_database_that_stays_locked_refuses_a_submit_before_anything_is_
 ) -> None:
     async with impatient_services(board.url, tmp_path) as services:
         with locked(tmp_path / "tasks.db"), pytest.raises(DatabaseUnavailable, match="locked"):
-            await services.tasks.submit(Submission(TEXT_TO_IMAGE, []))
+            await services.tasks.submit(Submission([], TEXT_TO_IMAGE))
         assert board.runs_called() == 0
         assert await services.database.page(before_seq=2**62, limit=10) == []
-        task, _ = await services.tasks.submit(Submission(TEXT_TO_IMAGE, []))
+        task, _ = await services.tasks.submit(Submission([], TEXT_TO_IMAGE))
         assert await end_of(services, task.id) is TaskStatus.SUCCESS
 
 
@@ -580,7 +583,7 @@ async def test_what_was_paid_for_while_the_database_was_locked_is_stored_later(
 ) -> None:
     board.set(run_latency=0.5)
     async with impatient_services(board.url, tmp_path) as services:
-        submitting = asyncio.create_task(services.tasks.submit(Submission(TEXT_TO_IMAGE, [])))
+        submitting = asyncio.create_task(services.tasks.submit(Submission([], TEXT_TO_IMAGE)))
         await until(board.runs_called)
         with locked(tmp_path / "tasks.db"):
             await asyncio.sleep(1)
@@ -604,14 +607,13 @@ class Clock:
 
 
 HOUR_MS = 3_600_000
-AT_ONCE: Json = {"max_pending": 100, "max_concurrent": 0}
+AT_ONCE: Json = {"max_pending": 100, "planner": PLANNER, "responding": RESPONDING}
 MINUTE_MS = 60_000
 
 
 async def running_task(database: Database, task_id: str = "a") -> None:
-    await database.add_task(NewTask(task_id, TEXT_TO_IMAGE, []), **AT_ONCE)
-    due = Change(TaskStatus.RUNNING, runninghub_task_id=f"1{task_id}", next_poll_ms=database.clock())
-    await database.move(task_id, due, gate=LimiterSignal.ACCEPTED)
+    await database.add_task(NewTask(task_id, [], TEXT_TO_IMAGE), **AT_ONCE)
+    await database.store(task_id, Accepted(1, f"1{task_id}", True, None, database.clock()))
 
 
 async def test_after_the_clock_stepped_back_looks_are_due_again(tmp_path: Path) -> None:
@@ -627,18 +629,22 @@ async def test_after_the_clock_stepped_back_looks_are_due_again(tmp_path: Path) 
 async def test_after_the_clock_stepped_back_the_queue_goes_on(tmp_path: Path) -> None:
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
-        await database.add_task(NewTask("a", TEXT_TO_IMAGE, []), **AT_ONCE)
-        await database.move("a", Change(TaskStatus.PENDING), gate=LimiterSignal.REJECTED)
-        assert await database.claim_pending(max_concurrent=0) == []
+        await database.add_task(NewTask("a", [], TEXT_TO_IMAGE), **AT_ONCE)
+        await database.store("a", NotStarted(1), limits=refused)
+        assert await database.claim_pending(PLANNER, RESPONDING) == []
         clock.ms -= HOUR_MS
-        assert [task.id for task in await database.claim_pending(max_concurrent=0)] == ["a"]
+        assert [task.id for task in await database.claim_pending(PLANNER, RESPONDING)] == ["a"]
+
+
+def refused(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
+    return account, after_full(limiter, active, now_ms, now_ms)
 
 
 async def test_after_the_clock_stepped_back_tasks_keep_their_order(tmp_path: Path) -> None:
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
         for task_id in "abc":
-            await database.add_task(NewTask(task_id, TEXT_TO_IMAGE, []), **AT_ONCE)
+            await database.add_task(NewTask(task_id, [], TEXT_TO_IMAGE), **AT_ONCE)
             clock.ms -= HOUR_MS
         page = await database.page(before_seq=2**62, limit=10)
         assert [task.id for task in page] == ["c", "b", "a"]
@@ -652,8 +658,8 @@ async def test_a_worker_that_stood_still_past_its_lease_changes_nothing_twice(tm
         assert await database.lease_due(lease_ms=MINUTE_MS, limit=10) == []
         clock.ms += 2 * MINUTE_MS
         assert len(await database.lease_due(lease_ms=MINUTE_MS, limit=10)) == 1
-        first = await database.move("a", Change(TaskStatus.SUCCESS, result_data=[{"fileUrl": "1"}]))
-        late = await database.move("a", Change(TaskStatus.FAILED, error={"code": "run_failed"}))
+        first = await database.store("a", Finished("1a", [{"fileUrl": "1"}], None, None, {}))
+        late = await database.store("a", RunFailed("1a", None))
         task = await database.task("a")
     assert (first is not None, late) == (True, None)
     assert task is not None
@@ -663,12 +669,13 @@ async def test_a_worker_that_stood_still_past_its_lease_changes_nothing_twice(tm
 async def test_a_paid_call_given_up_by_another_worker_is_taken_when_its_answer_comes(tmp_path: Path) -> None:
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
-        await database.add_task(NewTask("a", TEXT_TO_IMAGE, []), **AT_ONCE)
+        await database.add_task(NewTask("a", [], TEXT_TO_IMAGE), **AT_ONCE)
         clock.ms += HOUR_MS
-        (stale,) = await database.stale_submits(before_ms=clock.ms - MINUTE_MS)
-        await database.move(stale.id, Change(TaskStatus.SUBMIT_UNKNOWN, error={"code": "submit_interrupted"}))
-        assert await database.claim_pending(max_concurrent=0) == []
-        late = await database.move("a", Change(TaskStatus.RUNNING, runninghub_task_id="1"))
+        async with Database(str(tmp_path / "tasks.db"), worker="other", clock=clock) as other:
+            (stale,) = await other.stale_submits()
+            await other.store(stale.id, OutcomeUnknown(1, {"code": "submit_interrupted"}))
+        assert await database.claim_pending(PLANNER, RESPONDING) == []
+        late = await database.store("a", Accepted(1, "1", True, None, 0))
     assert late is not None
     assert (late.status, late.error) == (TaskStatus.RUNNING, None)
 

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,21 @@ from errors import (
     InsufficientBalance,
     InvalidNodeInfo,
     InvalidRequest,
-    RunningHubNotConfigured,
     RunningHubRejected,
     RunningHubTimeout,
     RunningHubUnavailable,
     UnsupportedFile,
     WebappNotFound,
+    WorkflowNotFound,
 )
 from files.upload import FileUpload, open_upload
+from models import Kind
+from runninghub.accounts import Account, Accounts
+from runninghub.client import MAX_REPLY_BYTES, NotSent, Pools, open_pools
+from runninghub.codes import Refusal
+from runninghub.replies import PollResult, RunResult, RunState
 from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, settings_with
-from webapp_service import (
-    MAX_ANSWER_BYTES,
-    Accepted,
-    NotSent,
-    PollResult,
-    RunningHubFull,
-    RunState,
-    WebappService,
-    create_client,
-)
+from webapp_service import Run, WebappService
 
 pytestmark = pytest.mark.anyio
 
@@ -48,41 +45,79 @@ SAMPLES = Path(__file__).parent / "data"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The service, and the account that makes the calls."""
+
+    service: WebappService
+    account: Account
+
+
+class Full(Exception):
+    """The paid call was refused because RunningHub is full."""
+
+    def __init__(self, upstream: Any) -> None:
+        self.upstream = upstream
+
+
+def calls_with(pools: Pools, settings: Settings) -> Calls:
+    accounts = Accounts.of(settings, pools, fingerprint=lambda key: "fingerprint")
+    return Calls(WebappService(), accounts.first)
+
+
 @asynccontextmanager
-async def service_for(settings: Settings) -> AsyncIterator[WebappService]:
-    async with create_client(settings) as client:
-        yield WebappService(client, settings)
+async def service_for(settings: Settings) -> AsyncIterator[Calls]:
+    async with open_pools(settings.runninghub_timeout_s) as pools:
+        yield calls_with(pools, settings)
 
 
 @pytest.fixture
-def webapps(client: httpx.AsyncClient, runninghub: RunningHub) -> WebappService:
-    return WebappService(client, settings_with())
+def webapps(client: httpx.AsyncClient, runninghub: RunningHub) -> Calls:
+    return calls_with(Pools(client, client, client), settings_with())
 
 
-async def run(webapps: WebappService) -> Accepted:
-    return await webapps.run(WEBAPP_ID, [NODE])
+async def run(webapps: Calls) -> RunResult:
+    """The paid call; what is no acceptance is raised."""
+    result = await webapps.service.run(webapps.account, Run(Kind.WEBAPP, WEBAPP_ID, [NODE]))
+    if result.refusal is Refusal.NOT_SENT:
+        raise NotSent
+    if result.refusal is Refusal.FULL:
+        raise Full(result.error and result.error.upstream)
+    if result.error:
+        raise result.error
+    return result
 
 
-async def form(webapps: WebappService) -> dict[str, Any]:
-    return await webapps.app_data(WEBAPP_ID)
+async def refusal(webapps: Calls) -> Refusal:
+    return (await webapps.service.run(webapps.account, Run(Kind.WEBAPP, WEBAPP_ID, [NODE]))).refusal
 
 
-async def poll(webapps: WebappService) -> PollResult:
-    return await webapps.poll(TASK_ID)
+async def form(webapps: Calls) -> dict[str, Any]:
+    return await webapps.service.app_data(webapps.account, WEBAPP_ID)
 
 
-async def cancel(webapps: WebappService) -> None:
-    await webapps.cancel(TASK_ID)
+async def poll(webapps: Calls) -> PollResult:
+    return await webapps.service.poll(webapps.account, TASK_ID)
 
 
-async def account(webapps: WebappService) -> dict[str, Any]:
-    return await webapps.account()
+async def cancel(webapps: Calls) -> None:
+    await webapps.service.cancel(webapps.account, TASK_ID)
 
 
-async def a_file() -> FileUpload:
+async def account(webapps: Calls) -> dict[str, Any]:
+    return await webapps.service.account_status(webapps.account)
+
+
+def accepted(
+    is_running: bool, node_errors: dict[str, str] | None = None, task_id: str = TASK_ID
+) -> RunResult:
+    return RunResult(Refusal.ACCEPTED, task_id, is_running, node_errors)
+
+
+async def a_file(filename: str = "cat.png") -> FileUpload:
     body = (
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="cat.png"\r\n'
-        b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--b--"
+        f'--b\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'.encode()
+        + b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--b--"
     )
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -91,13 +126,13 @@ async def a_file() -> FileUpload:
     return await open_upload({"content-type": "multipart/form-data; boundary=b"}, chunks(), max_bytes=100)
 
 
-async def upload(webapps: WebappService) -> dict[str, str]:
-    return await webapps.upload(await a_file())
+async def upload(webapps: Calls) -> dict[str, str]:
+    return await webapps.service.upload(webapps.account, await a_file())
 
 
 ALL_CALLS = (run, form, poll, cancel, account, upload)
 FREE_CALLS = (form, poll, cancel, account, upload)
-Call = Callable[[WebappService], Awaitable[Any]]
+Call = Callable[[Calls], Awaitable[Any]]
 
 
 def everywhere(runninghub: RunningHub, response: httpx.Response) -> None:
@@ -120,7 +155,7 @@ def facts(problem: AppError) -> tuple[type[AppError], Any, Any, Any]:
 
 
 async def test_the_paid_call_sends_what_runninghub_takes_and_no_more(
-    webapps: WebappService, runninghub: RunningHub
+    webapps: Calls, runninghub: RunningHub
 ) -> None:
     await run(webapps)
     request = runninghub.run.calls.last.request
@@ -131,10 +166,13 @@ async def test_the_paid_call_sends_what_runninghub_takes_and_no_more(
 
 
 async def test_the_paid_calls_optional_members_go_up_when_they_are_given(
-    webapps: WebappService, runninghub: RunningHub
+    webapps: Calls, runninghub: RunningHub
 ) -> None:
     hook = "https://here/webhooks/runninghub/t/s"
-    await webapps.run(WEBAPP_ID, [], instance_type="plus", access_password="猫", webhook_url=hook)
+    given = Run(
+        Kind.WEBAPP, WEBAPP_ID, [], "plus", "猫", hook, {"retainSeconds": 60, "usePersonalQueue": True}
+    )
+    await webapps.service.run(webapps.account, given)
     assert json.loads(runninghub.run.calls.last.request.content) == {
         "apiKey": API_KEY,
         "webappId": WEBAPP_ID,
@@ -142,25 +180,27 @@ async def test_the_paid_calls_optional_members_go_up_when_they_are_given(
         "instanceType": "plus",
         "accessPassword": "猫",
         "webhookUrl": hook,
+        "retainSeconds": 60,
+        "usePersonalQueue": True,
     }
 
 
 @pytest.mark.parametrize(("call", "route"), [(poll, "outputs"), (cancel, "cancel")])
 async def test_a_call_about_a_task_names_it_as_text(
-    webapps: WebappService, runninghub: RunningHub, call: Call, route: str
+    webapps: Calls, runninghub: RunningHub, call: Call, route: str
 ) -> None:
     await call(webapps)
     sent = json.loads(getattr(runninghub, route).calls.last.request.content)
     assert sent == {"apiKey": API_KEY, "taskId": TASK_ID}
 
 
-async def test_the_form_is_asked_for_by_key_and_app(webapps: WebappService, runninghub: RunningHub) -> None:
+async def test_the_form_is_asked_for_by_key_and_app(webapps: Calls, runninghub: RunningHub) -> None:
     await form(webapps)
     assert dict(runninghub.form.calls.last.request.url.params) == {"apiKey": API_KEY, "webappId": WEBAPP_ID}
 
 
 async def test_the_accounts_call_spells_the_key_in_small_letters(
-    webapps: WebappService, runninghub: RunningHub
+    webapps: Calls, runninghub: RunningHub
 ) -> None:
     runninghub.account.respond(json=answer(0, {"remainCoins": "5"}))
     assert await account(webapps) == {"remainCoins": "5"}
@@ -168,7 +208,7 @@ async def test_the_accounts_call_spells_the_key_in_small_letters(
 
 
 async def test_an_upload_carries_the_file_and_answers_its_name(
-    webapps: WebappService, runninghub: RunningHub
+    webapps: Calls, runninghub: RunningHub
 ) -> None:
     runninghub.upload.respond(json=answer(0, {"fileName": "api/ab.png", "fileType": "input", "x": 1}))
     assert await upload(webapps) == {"fileName": "api/ab.png", "fileType": "input"}
@@ -178,7 +218,7 @@ async def test_an_upload_carries_the_file_and_answers_its_name(
 
 
 async def test_an_upload_that_cannot_be_read_to_its_end_raises_what_broke_it(
-    webapps: WebappService, runninghub: RunningHub
+    webapps: Calls, runninghub: RunningHub
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="cat.png"\r\n\r\nhalf'
@@ -187,7 +227,7 @@ async def test_an_upload_that_cannot_be_read_to_its_end_raises_what_broke_it(
     file = await open_upload(headers, chunks(), max_bytes=100)
     runninghub.upload.respond(json=answer(0, {"fileName": "api/ab.png"}))
     with pytest.raises(InvalidRequest):
-        await webapps.upload(file)
+        await webapps.service.upload(webapps.account, file)
 
 
 async def test_runninghub_may_live_below_a_path() -> None:
@@ -202,36 +242,27 @@ async def test_runninghub_may_live_below_a_path() -> None:
     assert lines == [b"POST /hub/task/openapi/outputs HTTP/1.1\r\n"]
 
 
-@pytest.mark.parametrize("call", ALL_CALLS)
-async def test_without_a_key_nothing_is_asked(client: httpx.AsyncClient, call: Call) -> None:
-    webapps = WebappService(client, settings_with(runninghub_api_key=None))
-    assert not webapps.is_configured
-    with pytest.raises(RunningHubNotConfigured):
-        await call(webapps)
-    assert webapps.last_response is None
-
-
 # What the paid call's answer means
 
 
 @pytest.mark.parametrize(
-    ("data", "accepted"),
+    ("data", "expected"),
     [
-        ({"taskId": TASK_ID, "taskStatus": "RUNNING"}, Accepted(TASK_ID, True, None)),
-        ({"taskId": TASK_ID, "taskStatus": "QUEUED"}, Accepted(TASK_ID, False, None)),
-        ({"taskId": TASK_ID, "taskStatus": "CREATE", "promptTips": None}, Accepted(TASK_ID, False, None)),
-        ({"taskId": int(TASK_ID), "promptTips": ""}, Accepted(TASK_ID, False, None)),
-        ({"taskId": TASK_ID, "promptTips": "{broken"}, Accepted(TASK_ID, False, None)),
+        ({"taskId": TASK_ID, "taskStatus": "RUNNING"}, accepted(True)),
+        ({"taskId": TASK_ID, "taskStatus": "QUEUED"}, accepted(False)),
+        ({"taskId": TASK_ID, "taskStatus": "CREATE", "promptTips": None}, accepted(False)),
+        ({"taskId": int(TASK_ID), "promptTips": ""}, accepted(False)),
+        ({"taskId": TASK_ID, "promptTips": "{broken"}, accepted(False)),
     ],
 )
 async def test_an_accepted_task_has_runninghubs_id(
-    webapps: WebappService, runninghub: RunningHub, data: Any, accepted: Accepted
+    webapps: Calls, runninghub: RunningHub, data: Any, expected: RunResult
 ) -> None:
     runninghub.run.respond(json=answer(0, data))
-    assert await run(webapps) == accepted
+    assert await run(webapps) == expected
 
 
-async def test_node_errors_beside_code_0_are_told(webapps: WebappService, runninghub: RunningHub) -> None:
+async def test_node_errors_beside_code_0_are_told(webapps: Calls, runninghub: RunningHub) -> None:
     error = {
         "type": "value_not_in_list",
         "message": "Value not in list",
@@ -249,11 +280,11 @@ async def test_node_errors_beside_code_0_are_told(webapps: WebappService, runnin
 
 @pytest.mark.parametrize("code", [415, 421, 814, 1003, 1520])
 async def test_a_full_runninghub_is_full_for_the_paid_call_and_busy_for_others(
-    webapps: WebappService, runninghub: RunningHub, code: int
+    webapps: Calls, runninghub: RunningHub, code: int
 ) -> None:
     everywhere(runninghub, httpx.Response(200, json=answer(code, msg="FULL")))
     upstream = {"code": code, "msg": "FULL"}
-    with pytest.raises(RunningHubFull) as full:
+    with pytest.raises(Full) as full:
         await run(webapps)
     assert full.value.upstream == upstream
     for call in FREE_CALLS:
@@ -262,11 +293,9 @@ async def test_a_full_runninghub_is_full_for_the_paid_call_and_busy_for_others(
         assert facts(busy.value) == (RunningHubRejected, upstream, None, 5)
 
 
-async def test_http_429_is_full_as_well_whatever_it_holds(
-    webapps: WebappService, runninghub: RunningHub
-) -> None:
+async def test_http_429_is_full_as_well_whatever_it_holds(webapps: Calls, runninghub: RunningHub) -> None:
     everywhere(runninghub, httpx.Response(429, html="<h1>slow down</h1>"))
-    with pytest.raises(RunningHubFull):
+    with pytest.raises(Full):
         await run(webapps)
     for call in FREE_CALLS:
         with pytest.raises(RunningHubRejected) as busy:
@@ -286,11 +315,12 @@ REFUSALS: list[tuple[int, str, type[AppError]]] = [
     (1008, "", FileTooLarge),
     (901, "WEBAPP_NOT_EXISTS", WebappNotFound),
     (1, "webapp not exists", WebappNotFound),
+    (380, "WORKFLOW_NOT_EXISTS", WorkflowNotFound),
     *(
         (code, f"CODE_{code}", RunningHubRejected)
         for code in (
-            *(-1, 1, 301, 380, 401, 412, 423, 435, 436, 500, 801, 802, 804, 805, 806, 807, 808, 810, 811),
-            *(813, 1000, 1001, 1002, 1005, 1007, 1009, 1010, 1011, 1012, 1014, 99999),
+            *(-1, 1, 301, 401, 412, 423, 435, 436, 801, 802, 804, 805, 806, 807, 808, 810, 811),
+            *(813, 1001, 1002, 1007, 1009, 1014, 99999),
         )
     ),
 ]
@@ -298,19 +328,30 @@ REFUSALS: list[tuple[int, str, type[AppError]]] = [
 
 @pytest.mark.parametrize(("code", "msg", "kind"), REFUSALS)
 async def test_each_code_that_refuses_the_paid_call_has_its_problem(
-    webapps: WebappService, runninghub: RunningHub, code: int, msg: str, kind: type[AppError]
+    webapps: Calls, runninghub: RunningHub, code: int, msg: str, kind: type[AppError]
 ) -> None:
     runninghub.run.respond(json={"code": code, "msg": msg, "data": None})
     with pytest.raises(AppError) as refused:
         await run(webapps)
     errors = [{"nodeId": None, "fieldName": None, "msg": msg}] if kind is InvalidNodeInfo else None
     assert facts(refused.value) == (kind, {"code": code, "msg": msg}, errors, None)
-    assert refused.value.message.startswith(f"RunningHub answered {code} ({msg or 'no message'}). ")
+    assert refused.value.message.startswith(f"RunningHub returned {code} ({msg or 'no message'}). ")
+
+
+@pytest.mark.parametrize("code", [500, 1000, 1005, 1010, 1011, 1012])
+async def test_a_code_that_may_come_of_a_run_that_started_is_an_unknown_outcome(
+    webapps: Calls, runninghub: RunningHub, code: int
+) -> None:
+    runninghub.run.respond(json=answer(code, msg="busy"))
+    with pytest.raises(RunningHubUnavailable) as unknown:
+        await run(webapps)
+    assert facts(unknown.value) == (RunningHubUnavailable, {"code": code, "msg": "busy"}, None, 5)
+    assert await refusal(webapps) is Refusal.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
 async def test_a_refusal_in_http_alone_is_rejected(
-    webapps: WebappService, runninghub: RunningHub, status: int
+    webapps: Calls, runninghub: RunningHub, status: int
 ) -> None:
     everywhere(runninghub, httpx.Response(status, html="<h1>no</h1>"))
     for call in ALL_CALLS:
@@ -320,9 +361,7 @@ async def test_a_refusal_in_http_alone_is_rejected(
         assert facts(refused.value) == (RunningHubRejected, upstream, None, None)
 
 
-async def test_a_refusal_in_http_and_json_is_told_by_its_code(
-    webapps: WebappService, runninghub: RunningHub
-) -> None:
+async def test_a_refusal_in_http_and_json_is_told_by_its_code(webapps: Calls, runninghub: RunningHub) -> None:
     everywhere(runninghub, httpx.Response(401, json=answer(-1, msg="ApiKey verification failed")))
     for call in ALL_CALLS:
         with pytest.raises(RunningHubRejected) as refused:
@@ -337,7 +376,6 @@ async def test_a_refusal_in_http_and_json_is_told_by_its_code(
         httpx.Response(503, json=answer(421)),
         httpx.Response(504, html="<h1>gateway</h1>"),
         httpx.Response(408, text=""),
-        httpx.Response(302, headers={"location": "https://elsewhere/"}),
         httpx.Response(200, html="<h1>welcome</h1>"),
         httpx.Response(200, text=""),
         httpx.Response(200, text="{"),
@@ -346,12 +384,11 @@ async def test_a_refusal_in_http_and_json_is_told_by_its_code(
         httpx.Response(200, json={"code": True, "data": {"taskId": "1"}}),
         httpx.Response(200, json={"code": 0.0, "data": {"taskId": "1"}}),
         httpx.Response(200, text="[" * 100_000),
-        httpx.Response(200, content=b"x" * (MAX_ANSWER_BYTES + 1)),
     ],
-    ids=range(14),
+    ids=range(12),
 )
 async def test_an_answer_that_cannot_be_read_is_unavailable_and_never_a_refusal(
-    webapps: WebappService, runninghub: RunningHub, response: httpx.Response
+    webapps: Calls, runninghub: RunningHub, response: httpx.Response
 ) -> None:
     everywhere(runninghub, response)
     for call in ALL_CALLS:
@@ -360,22 +397,38 @@ async def test_an_answer_that_cannot_be_read_is_unavailable_and_never_a_refusal(
         assert facts(unknown.value) == (RunningHubUnavailable, None, None, 5)
 
 
+async def test_a_redirect_has_started_nothing(webapps: Calls, runninghub: RunningHub) -> None:
+    everywhere(runninghub, httpx.Response(302, headers={"location": "https://elsewhere/"}))
+    assert await refusal(webapps) is Refusal.NOT_SENT
+    for call in FREE_CALLS:
+        with pytest.raises(RunningHubUnavailable):
+            await call(webapps)
+
+
+async def test_a_reply_that_is_too_long_is_not_read_to_its_end(
+    webapps: Calls, runninghub: RunningHub
+) -> None:
+    everywhere(runninghub, httpx.Response(200, content=b"x" * (MAX_REPLY_BYTES + 1)))
+    assert await refusal(webapps) is Refusal.UNKNOWN
+    for call in FREE_CALLS:
+        with pytest.raises(RunningHubUnavailable):
+            await call(webapps)
+
+
 @pytest.mark.parametrize(
     "data", [None, [], "x", {}, {"taskId": None}, {"taskId": ""}, {"taskId": True}, {"taskId": 1.5e18}]
 )
 async def test_code_0_without_a_task_id_leaves_the_paid_call_unknown(
-    webapps: WebappService, runninghub: RunningHub, data: Any
+    webapps: Calls, runninghub: RunningHub, data: Any
 ) -> None:
     runninghub.run.respond(json=answer(0, data))
     with pytest.raises(RunningHubUnavailable):
         await run(webapps)
 
 
-async def test_a_code_that_is_text_is_read_as_a_number(
-    webapps: WebappService, runninghub: RunningHub
-) -> None:
+async def test_a_code_that_is_text_is_read_as_a_number(webapps: Calls, runninghub: RunningHub) -> None:
     runninghub.run.respond(json={"code": "421", "msg": "TASK_QUEUE_MAXED"})
-    with pytest.raises(RunningHubFull):
+    with pytest.raises(Full):
         await run(webapps)
 
 
@@ -403,7 +456,7 @@ SAMPLER = {"nodeId": "3", "fieldName": "sampler", "msg": "Value not in list"}
     ],
 )
 async def test_refused_values_are_named_where_runninghub_names_them(
-    webapps: WebappService, runninghub: RunningHub, msg: Any, data: Any, errors: list[dict[str, Any]]
+    webapps: Calls, runninghub: RunningHub, msg: Any, data: Any, errors: list[dict[str, Any]]
 ) -> None:
     runninghub.run.respond(json={"code": 803, "msg": msg, "data": data})
     with pytest.raises(InvalidNodeInfo) as refused:
@@ -415,28 +468,29 @@ async def test_refused_values_are_named_where_runninghub_names_them(
 
 
 @pytest.mark.parametrize(
-    ("code", "msg", "kind"),
+    ("filename", "code", "msg", "kind"),
     [
-        (808, "file type not supported", UnsupportedFile),
-        (301, "不支持的文件格式", UnsupportedFile),
-        (808, "APIKEY_UPLOAD_FAILED", RunningHubRejected),
-        (809, "APIKEY_FILE_SIZE_EXCEEDED", FileTooLarge),
-        (1008, "file size exceeded", FileTooLarge),
-        (1, "webapp not exists", RunningHubRejected),
+        ("cat.gif", 808, "APIKEY_UPLOAD_FAILED", UnsupportedFile),
+        ("cat", 301, "PARAMS_INVALID", UnsupportedFile),
+        ("cat.PNG", 808, "APIKEY_UPLOAD_FAILED", RunningHubRejected),
+        ("cat.gif", 806, "APIKEY_USER_NOT_FOUND", RunningHubRejected),
+        ("cat.png", 809, "APIKEY_FILE_SIZE_EXCEEDED", FileTooLarge),
+        ("cat.gif", 1008, "file size exceeded", FileTooLarge),
+        ("cat.png", 1, "no", RunningHubRejected),
     ],
 )
 async def test_a_refused_upload_says_why(
-    webapps: WebappService, runninghub: RunningHub, code: int, msg: str, kind: type[AppError]
+    webapps: Calls, runninghub: RunningHub, filename: str, code: int, msg: str, kind: type[AppError]
 ) -> None:
     runninghub.upload.respond(json=answer(code, msg=msg))
     with pytest.raises(AppError) as refused:
-        await upload(webapps)
+        await webapps.service.upload(webapps.account, await a_file(filename))
     assert facts(refused.value) == (kind, {"code": code, "msg": msg}, None, None)
 
 
 @pytest.mark.parametrize("data", [None, {}, {"fileName": None}, {"fileName": ""}, {"fileName": 5}])
 async def test_an_upload_without_a_name_is_unavailable(
-    webapps: WebappService, runninghub: RunningHub, data: Any
+    webapps: Calls, runninghub: RunningHub, data: Any
 ) -> None:
     runninghub.upload.respond(json=answer(0, data))
     with pytest.raises(RunningHubUnavailable):
@@ -445,7 +499,7 @@ async def test_an_upload_without_a_name_is_unavailable(
 
 @pytest.mark.parametrize("code", [1, 901])
 async def test_an_app_that_runninghub_does_not_know_is_not_found(
-    webapps: WebappService, runninghub: RunningHub, code: int
+    webapps: Calls, runninghub: RunningHub, code: int
 ) -> None:
     runninghub.form.respond(json=answer(code, msg="webapp not exists"))
     with pytest.raises(WebappNotFound):
@@ -454,7 +508,7 @@ async def test_an_app_that_runninghub_does_not_know_is_not_found(
 
 @pytest.mark.parametrize("call", [form, account])
 async def test_data_that_is_no_object_is_unavailable(
-    webapps: WebappService, runninghub: RunningHub, call: Call
+    webapps: Calls, runninghub: RunningHub, call: Call
 ) -> None:
     everywhere(runninghub, httpx.Response(200, json=answer(0, [1])))
     with pytest.raises(RunningHubUnavailable):
@@ -471,16 +525,16 @@ REASON = {
     "current_inputs": "{}",
 }
 WHY = {"message": "Allocation on device", "node_id": "3", "node_name": "KSampler"}
-LOOKS: Sequence[tuple[dict[str, Any], PollResult]] = [
+POLLS: Sequence[tuple[dict[str, Any], PollResult]] = [
     (answer(0, FILES), PollResult(RunState.FINISHED, results=FILES)),
     (answer(0, []), PollResult(RunState.FINISHED, results=[])),
     (answer(0, None, "任务运行中"), PollResult(RunState.RUNNING)),
     (answer(804), PollResult(RunState.RUNNING)),
     (answer(804, {"netWssUrl": "wss://secret"}), PollResult(RunState.RUNNING)),
     (answer(813), PollResult(RunState.QUEUED)),
-    (answer(423), PollResult(RunState.UNKNOWN)),
-    (answer(807), PollResult(RunState.UNKNOWN)),
-    (answer(1004), PollResult(RunState.UNKNOWN)),
+    (answer(423), PollResult(RunState.NOT_KNOWN)),
+    (answer(807), PollResult(RunState.NOT_KNOWN)),
+    (answer(1004), PollResult(RunState.NOT_KNOWN)),
     (answer(805), PollResult(RunState.FAILED)),
     (answer(805, {"failedReason": None}), PollResult(RunState.FAILED)),
     (answer(805, {"failedReason": {}}), PollResult(RunState.FAILED)),
@@ -501,9 +555,9 @@ LOOKS: Sequence[tuple[dict[str, Any], PollResult]] = [
 ]
 
 
-@pytest.mark.parametrize(("envelope", "expected"), LOOKS)
+@pytest.mark.parametrize(("envelope", "expected"), POLLS)
 async def test_a_look_reads_runninghubs_word(
-    webapps: WebappService, runninghub: RunningHub, envelope: dict[str, Any], expected: PollResult
+    webapps: Calls, runninghub: RunningHub, envelope: dict[str, Any], expected: PollResult
 ) -> None:
     runninghub.outputs.respond(json=envelope)
     assert await poll(webapps) == expected
@@ -511,7 +565,7 @@ async def test_a_look_reads_runninghubs_word(
 
 @pytest.mark.parametrize(("code", "data"), [(0, {}), (0, "x"), (500, None), (1000, None), (806, None)])
 async def test_any_other_word_is_a_problem_and_no_outcome(
-    webapps: WebappService, runninghub: RunningHub, code: int, data: Any
+    webapps: Calls, runninghub: RunningHub, code: int, data: Any
 ) -> None:
     runninghub.outputs.respond(json=answer(code, data))
     with pytest.raises(AppError) as problem:
@@ -521,27 +575,25 @@ async def test_any_other_word_is_a_problem_and_no_outcome(
 
 @pytest.mark.parametrize("code", [0, 423, 807, 1004])
 async def test_to_cancel_a_task_that_runninghub_does_not_know_is_no_error(
-    webapps: WebappService, runninghub: RunningHub, code: int
+    webapps: Calls, runninghub: RunningHub, code: int
 ) -> None:
     runninghub.cancel.respond(json=answer(code))
     await cancel(webapps)
 
 
-async def test_a_cancel_that_is_refused_is_a_problem(webapps: WebappService, runninghub: RunningHub) -> None:
+async def test_a_cancel_that_is_refused_is_a_problem(webapps: Calls, runninghub: RunningHub) -> None:
     runninghub.cancel.respond(json=answer(500))
     with pytest.raises(RunningHubRejected):
         await cancel(webapps)
 
 
-async def test_the_plans_own_sample_is_read(webapps: WebappService, runninghub: RunningHub) -> None:
+async def test_the_plans_own_sample_is_read(webapps: Calls, runninghub: RunningHub) -> None:
     sample = json.loads((SAMPLES / "api-call-demo.json").read_text("utf-8"))
     runninghub.form.respond(json=sample)
     assert await form(webapps) == sample["data"]
 
 
-async def test_half_a_surrogate_pair_becomes_a_question_mark(
-    webapps: WebappService, runninghub: RunningHub
-) -> None:
+async def test_half_a_surrogate_pair_becomes_a_question_mark(webapps: Calls, runninghub: RunningHub) -> None:
     text = '{"code": 0, "data": [{"fileUrl": "cut \\ud83d off"}]}'
     runninghub.outputs.respond(text=text)
     assert await poll(webapps) == PollResult(RunState.FINISHED, results=[{"fileUrl": "cut ? off"}])
@@ -552,7 +604,7 @@ async def test_half_a_surrogate_pair_becomes_a_question_mark(
 
 @pytest.mark.parametrize("before", [0, 5, 980, 995])
 async def test_a_message_that_repeats_the_key_is_told_without_it(
-    webapps: WebappService, runninghub: RunningHub, before: int
+    webapps: Calls, runninghub: RunningHub, before: int
 ) -> None:
     everywhere(runninghub, httpx.Response(200, json=answer(301, msg="x" * before + API_KEY + " is wrong")))
     for call in ALL_CALLS:
@@ -563,9 +615,9 @@ async def test_a_message_that_repeats_the_key_is_told_without_it(
 
 
 async def test_no_log_line_holds_the_key(
-    webapps: WebappService, runninghub: RunningHub, caplog: pytest.LogCaptureFixture
+    webapps: Calls, runninghub: RunningHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, "webapp_service"):
+    with caplog.at_level(logging.DEBUG, "runninghub.client"):
         await form(webapps)
         runninghub.form.mock(side_effect=httpx.ConnectError(f"no {API_KEY}"))
         with pytest.raises(RunningHubUnavailable):
@@ -574,9 +626,7 @@ async def test_no_log_line_holds_the_key(
     assert API_KEY not in "".join(str(record.__dict__) for record in caplog.records)
 
 
-async def test_the_last_word_is_what_runninghub_said_last(
-    webapps: WebappService, runninghub: RunningHub
-) -> None:
+async def test_the_last_word_is_what_runninghub_said_last(webapps: Calls, runninghub: RunningHub) -> None:
     words = []
     for response in (
         httpx.Response(200, json=answer(804)),
@@ -586,8 +636,13 @@ async def test_the_last_word_is_what_runninghub_said_last(
     ):
         runninghub.outputs.mock(side_effect=[response])
         await asyncio.gather(poll(webapps), return_exceptions=True)
-        words.append(webapps.last_response and webapps.last_response.word)
+        words.append(last_summary(webapps))
     assert words == ["804", "805", "HTTP 502", "no answer"]
+
+
+def last_summary(webapps: Calls) -> str | None:
+    last = webapps.account.client.last_response
+    return last.summary if last else None
 
 
 # When nothing can have been sent: real sockets, since only they break as sockets do
@@ -786,7 +841,7 @@ async def test_a_paid_call_on_a_kept_connection_that_breaks_is_not_made_again() 
 
     requests: list[str] = []
     async with server(first_works) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
-        assert await run(webapps) == Accepted("1", False, None)
+        assert await run(webapps) == accepted(False, task_id="1")
         with pytest.raises(RunningHubTimeout):
             await run(webapps)
     assert requests == ["second"]

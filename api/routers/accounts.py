@@ -9,4 +9,4 @@ router = new_router()
 
 @router.get("/account", summary="RunningHub's coins and slots", responses=problem_responses(*UPSTREAM_ERRORS))
 async def get_account(services: ServicesDep) -> AccountResponse:
-    return AccountResponse.model_validate(await services.webapps.account())
+    return AccountResponse.model_validate(await services.webapps.account_status(services.accounts.first))

@@ -37,7 +37,7 @@ async def _health(services: Services) -> HealthResponse:
         counts = None
     last_tick = services.poller.last_tick
     is_stalled = time.time() - last_tick > POLLER_STALLED_S
-    last = services.webapps.last_response
+    last = services.accounts.last_response
     return HealthResponse(
         status="ok" if counts is not None and not is_stalled else "unavailable",
         database="ok" if counts is not None else "unavailable",
@@ -46,7 +46,7 @@ async def _health(services: Services) -> HealthResponse:
         watch="stalled" if is_stalled else "ok",
         watch_last_beat=rfc3339(int(last_tick * 1000)),
         runninghub_last_answer=LastRunningHubResponse(
-            upstream_code=last.word, at=rfc3339(int(last.at * 1000))
+            upstream_code=last.summary, at=rfc3339(int(last.at * 1000))
         )
         if last
         else None,
@@ -54,7 +54,7 @@ async def _health(services: Services) -> HealthResponse:
 
 
 def _runninghub_state(services: Services) -> Literal["configured", "not_configured", "unreachable"]:
-    if not services.webapps.is_configured:
+    if not services.accounts.all:
         return "not_configured"
-    last = services.webapps.last_response
-    return "unreachable" if last and last.word.startswith(UNREACHABLE) else "configured"
+    last = services.accounts.last_response
+    return "unreachable" if last and last.summary.startswith(UNREACHABLE) else "configured"

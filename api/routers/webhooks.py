@@ -1,6 +1,5 @@
 """RunningHub's webhook: the report that a task ended, which is only a hint to poll it."""
 
-import json
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Request
@@ -10,6 +9,7 @@ from api.dependencies import ServicesDep, TaskRef, new_router
 from api.openapi import problem_responses
 from api.paths import WEBHOOK_PREFIX
 from errors import InvalidRequest, TaskNotFound
+from runninghub.webhook import named_task
 
 router = new_router()
 
@@ -29,15 +29,5 @@ async def runninghub_webhook(
 ) -> None:
     # Before the body is read: anybody can send one.
     services.tasks.check_webhook_signature(task_id, signature)
-    await services.tasks.webhook(task_id, signature, _named_task(await request.body()))
+    await services.tasks.webhook(task_id, signature, named_task(await request.body()))
     background.add_task(services.poller.wake_async)
-
-
-def _named_task(body: bytes) -> str | None:
-    """RunningHub's `taskId` in a webhook, whatever else it contains."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    task_id = event.get("taskId") if isinstance(event, dict) else None
-    return str(task_id) if isinstance(task_id, str | int) else None

@@ -91,7 +91,7 @@ async def test_every_task_of_the_backup_is_there_and_those_that_waited_are_not_s
         (*row[:3], row[3] and json.loads(row[3])) for row in expected
     ]
     async with Database(str(path)) as database:
-        assert not await database.has_pending()
+        assert not await database.has_claimable()
 
 
 async def test_a_backup_of_an_older_version_is_brought_up_to_date_and_itself_left_as_it_is(

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from database import Database
-from models import Change, LimiterSignal, Task
+from models import CancelReason, Task
 from models import TaskStatus as S
 from tasks.change_feed import ChangeFeed
-from tests.conftest import Clock, add, at_runninghub, until
+from tests.conftest import Clock, add_waiting, at_runninghub, until
+from transitions import CancelRequested, Finished, Progress
 
 pytestmark = pytest.mark.anyio
 
-DONE = Change(S.SUCCESS, result_data=[])
+DONE = Finished("1001", [], None, None, {})
+QUEUED = Progress("1001", S.QUEUED, 0)
+CANCEL = CancelRequested(CancelReason.USER)
 
 
 @asynccontextmanager
@@ -64,7 +67,7 @@ async def test_a_wait_ends_with_the_change_of_the_status(database: Database, cha
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
     await asyncio.sleep(0)
-    moved = await database.move("task-1", DONE)
+    moved = await database.store("task-1", DONE)
     async with asyncio.timeout(1):
         assert await waiting == moved
 
@@ -78,7 +81,7 @@ async def test_a_wait_without_a_change_answers_the_task_at_its_end(
 
 async def test_a_final_task_is_not_waited_for(database: Database, changes: ChangeFeed) -> None:
     await at_runninghub(database)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     assert done
     assert await changes.next_status(done, timeout_s=60) == done
 
@@ -88,7 +91,7 @@ async def test_a_wait_that_begins_with_an_old_copy_of_the_task_still_ends(
 ) -> None:
     old = await at_runninghub(database)
     first = asyncio.create_task(changes.next_status(old, timeout_s=60))
-    moved = await database.move("task-1", Change(S.QUEUED))
+    moved = await database.store("task-1", QUEUED)
     async with changes.watch("task-1"):
         await first
         async with asyncio.timeout(1):
@@ -101,7 +104,7 @@ async def test_a_change_made_by_another_worker_is_seen(
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as other:
-        moved = await other.move("task-1", DONE)
+        moved = await other.store("task-1", DONE)
     async with asyncio.timeout(2):
         assert await waiting == moved
 
@@ -121,9 +124,9 @@ async def test_who_follows_a_task_gets_it_now_and_at_every_change_until_it_is_fi
 
     following = asyncio.create_task(follow())
     await until(lambda: len(seen) == 1)
-    queued = await database.move("task-1", Change(S.QUEUED))
+    queued = await database.store("task-1", QUEUED)
     await until(lambda: len(seen) == 2)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     async with asyncio.timeout(1):
         await following
     assert seen == [task, queued, done]
@@ -133,7 +136,7 @@ async def test_a_final_task_is_told_once_also_to_who_has_seen_it(
     database: Database, changes: ChangeFeed
 ) -> None:
     await at_runninghub(database)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     assert done
     assert await followed(changes) == [done] == await followed(changes, seen_version=done.version)
 
@@ -148,25 +151,23 @@ async def test_who_comes_back_does_not_get_again_what_was_seen(
     task = await at_runninghub(database)
     following = asyncio.create_task(followed(changes, seen_version=task.version))
     await asyncio.sleep(0)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     async with asyncio.timeout(1):
         assert await following == [done]
 
 
 async def test_a_waiting_task_is_told_again_when_it_moves_up(database: Database, changes: ChangeFeed) -> None:
     for number in (1, 2, 3):
-        await add(database, number)
-    await database.move("task-1", Change(S.PENDING), gate=LimiterSignal.REJECTED)
+        await add_waiting(database, number)
     places: list[int | None] = []
 
     async def follow() -> None:
         async for task in changes.follow("task-3", seen_version=None):
             places.append(task.queue_position)
             if len(places) == 1:
-                await database.move("task-1", Change(S.CANCELLED))
-                await database.request_cancel("task-3")
+                await database.store("task-1", CANCEL)
             if len(places) == 2:
-                await database.move("task-3", Change(S.CANCELLED))
+                await database.store("task-3", CANCEL)
 
     async with asyncio.timeout(4):
         await follow()
@@ -180,7 +181,7 @@ async def test_a_change_that_comes_while_the_task_is_read_is_not_missed(tmp_path
         database.may_arrive.clear()
         following = asyncio.create_task(followed(changes))
         await database.is_read.wait()
-        done = await database.move("task-1", DONE)
+        done = await database.store("task-1", DONE)
         async with changes.watch("task-1") as told:
             await told.wait()
         database.may_arrive.set()
@@ -192,7 +193,7 @@ async def test_a_thousand_followers_all_hear_of_the_end(database: Database, chan
     task = await at_runninghub(database)
     following = [asyncio.create_task(followed(changes)) for _ in range(1000)]
     await asyncio.sleep(0.01)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     async with asyncio.timeout(5):
         ends = await asyncio.gather(*following)
     assert all(seen in ([task, done], [done]) for seen in ends)
@@ -221,11 +222,11 @@ async def test_who_goes_away_leaves_nothing_behind(database: Database, changes: 
     for each in waiting:
         each.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    moved = await database.move("task-1", Change(S.QUEUED))
+    moved = await database.store("task-1", QUEUED)
     assert moved
     fresh = asyncio.create_task(changes.next_status(moved, timeout_s=60))
     await asyncio.sleep(0)
-    done = await database.move("task-1", DONE)
+    done = await database.store("task-1", DONE)
     async with asyncio.timeout(1):
         assert await fresh == done
 
@@ -243,5 +244,5 @@ async def test_a_database_that_cannot_be_read_for_a_while_does_not_end_the_loop(
         await until(lambda: "changes could not be read; they are read again" in caplog.messages)
         other.execute("ALTER TABLE away RENAME TO tasks")
         other.close()
-        await database.move("task-1", DONE)
+        await database.store("task-1", DONE)
         await told.wait()

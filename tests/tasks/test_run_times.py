@@ -1,48 +1,57 @@
 """An app's run times from the database, remembered for a moment."""
 
+from dataclasses import replace
+
 import pytest
 
 from database import Database
-from models import Change, TaskStatus
+from models import Task
 from tasks.run_times import LATEST, RunTimes
-from tests.conftest import WEBAPP_ID, at_runninghub
+from tests.conftest import add_waiting, at_runninghub
+from transitions import Finished
 
 pytestmark = pytest.mark.anyio
 
 
 async def finish(database: Database, number: int, seconds: float) -> None:
     await at_runninghub(database, number)
-    change = Change(TaskStatus.SUCCESS, result_data=[], run_seconds=seconds)
-    assert await database.move(f"task-{number}", change)
+    assert await database.store(f"task-{number}", Finished(str(1000 + number), [], seconds, None, {}))
+
+
+async def task_of(database: Database, **target: str | None) -> Task:
+    """A task of an app (unless told otherwise) that has not finished."""
+    return await add_waiting(database, 99, **target)
 
 
 async def test_the_latest_run_times_of_an_app_are_told_newest_first(database: Database) -> None:
     for number in range(LATEST + 2):
         await finish(database, number, number)
-    assert await RunTimes(database).of(WEBAPP_ID) == [float(21 - number) for number in range(LATEST)]
+    task = await task_of(database)
+    assert await RunTimes(database).of(task) == [float(21 - number) for number in range(LATEST)]
 
 
 async def test_without_an_app_or_a_finished_task_there_are_none(database: Database) -> None:
     run_times = RunTimes(database)
-    assert list(await run_times.of(None)) == []
-    assert list(await run_times.of(WEBAPP_ID)) == []
+    task = await task_of(database)
+    assert list(await run_times.of(replace(task, webapp_id=None))) == []
+    assert list(await run_times.of(task)) == []
 
 
 async def test_they_are_remembered_until_a_task_of_the_app_finishes(database: Database) -> None:
-    run_times = RunTimes(database)
+    run_times, task = RunTimes(database), await task_of(database)
     await finish(database, 1, 5)
-    assert await run_times.of(WEBAPP_ID) == [5]
+    assert await run_times.of(task) == [5]
     await finish(database, 2, 6)
-    assert await run_times.of(WEBAPP_ID) == [5]
-    run_times.forget("another")
-    run_times.forget(None)
-    assert await run_times.of(WEBAPP_ID) == [5]
-    run_times.forget(WEBAPP_ID)
-    assert await run_times.of(WEBAPP_ID) == [6, 5]
+    assert await run_times.of(task) == [5]
+    run_times.forget(replace(task, webapp_id="another"))
+    run_times.forget(replace(task, webapp_id=None))
+    assert await run_times.of(task) == [5]
+    run_times.forget(task)
+    assert await run_times.of(task) == [6, 5]
 
 
 async def test_that_there_are_none_is_remembered_too(database: Database) -> None:
-    run_times = RunTimes(database)
-    assert list(await run_times.of(WEBAPP_ID)) == []
+    run_times, task = RunTimes(database), await task_of(database)
+    assert list(await run_times.of(task)) == []
     await finish(database, 1, 5)
-    assert list(await run_times.of(WEBAPP_ID)) == []
+    assert list(await run_times.of(task)) == []

@@ -1,0 +1,51 @@
+"""On which host an app or workflow is: each is tried in turn, and the first that has it is remembered."""
+
+from cachetools import LRUCache
+
+from errors import WebappNotFound, WorkflowNotFound
+from forms.builder import webapp_form, workflow_form
+from forms.types import Form
+from models import Kind
+from runninghub.accounts import Accounts
+from webapp_service import WebappService
+
+REMEMBERED = 10_000
+
+
+class AppHosts:
+    """Fetches forms for the cache; `base_url_of` then names the host."""
+
+    def __init__(self, accounts: Accounts, webapps: WebappService) -> None:
+        self._accounts = accounts
+        self._webapps = webapps
+        self._base_urls: LRUCache[tuple[str, str], str] = LRUCache(REMEMBERED)
+
+    async def fetch_form(self, kind: str, target: str) -> Form:
+        """The form as RunningHub has it now. Raises what its call raises."""
+        hosts = self._hosts(kind, target) or [self._accounts.first.base_url]
+        for base_url in hosts:
+            try:
+                form = await self._fetch_from(base_url, kind, target)
+            except (WebappNotFound, WorkflowNotFound):
+                if base_url == hosts[-1]:
+                    raise
+            else:
+                self._base_urls[kind, target] = base_url
+                return form
+        raise AssertionError("there is at least one host")
+
+    def _hosts(self, kind: str, target: str) -> list[str]:
+        """All hosts, the remembered one first."""
+        known = self._base_urls.get((kind, target))
+        return sorted(self._accounts.hosts, key=lambda base_url: base_url != known)
+
+    async def _fetch_from(self, base_url: str, kind: str, target: str) -> Form:
+        account = self._accounts.on_host(base_url)[0]
+        if kind == Kind.WORKFLOW:
+            return workflow_form(target, await self._webapps.workflow_graph(account, target))
+        return webapp_form(target, await self._webapps.app_data(account, target))
+
+    def base_url_of(self, kind: str, target: str) -> str | None:
+        """The host where it was found last; the only one where there is one; None: not known."""
+        hosts = self._accounts.hosts
+        return hosts[0] if len(hosts) == 1 else self._base_urls.get((kind, target))

@@ -1,0 +1,1 @@
+"""Communication with RunningHub: its client, codes, replies, accounts and incoming webhooks."""

@@ -1,0 +1,274 @@
+"""The connections to RunningHub: one client per account, over three pools that cannot hold each other up."""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+
+from errors import RunningHubTimeout, RunningHubUnavailable
+from runninghub.replies import Reply, parse_reply
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+# Shorter than any server keeps an idle connection, so that a call seldom meets one that is just closing.
+KEEPALIVE_S = 3.0
+# More paid calls are never in flight (see tasks/submit_limiter.py), so that none waits for a connection.
+PAID_CONNECTIONS = 1024
+FREE_CONNECTIONS = 256
+FILE_CONNECTIONS = 64
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+
+
+class NotSent(Exception):
+    """The call did not reach RunningHub: nothing was started, and it may be made again."""
+
+
+class NoReply(Exception):
+    """The call was sent and no usable reply arrived."""
+
+    def __init__(self, *, is_timeout: bool) -> None:
+        super().__init__("no reply")
+        self.is_timeout = is_timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Connections of their own for paid calls, for all other calls, and for files."""
+
+    paid: httpx.AsyncClient
+    free: httpx.AsyncClient
+    files: httpx.AsyncClient
+
+
+class PoolName(Enum):
+    PAID = "paid"
+    FREE = "free"
+    FILES = "files"
+
+
+@asynccontextmanager
+async def open_pools(timeout_s: float) -> AsyncIterator[Pools]:
+    """The process's clients, closed at the end. `timeout_s`: for one response."""
+    async with AsyncExitStack() as stack:
+        yield Pools(
+            *[
+                await stack.enter_async_context(create_client(timeout_s, connections))
+                for connections in (PAID_CONNECTIONS, FREE_CONNECTIONS, FILE_CONNECTIONS)
+            ]
+        )
+
+
+def create_client(timeout_s: float, connections: int = FREE_CONNECTIONS) -> httpx.AsyncClient:
+    """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight."""
+    return HttpxAiohttpClient(
+        timeout=httpx.Timeout(
+            timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s * 0.8), pool=timeout_s * 0.9
+        ),
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_S),
+        follow_redirects=False,
+    )
+
+
+class Responsiveness:
+    """Whether RunningHub has answered an account's calls lately; on a clock that never jumps."""
+
+    FRESH_S = 10.0
+
+    def __init__(self) -> None:
+        self._answered_at: float | None = None
+        self._has_failed_since = False
+
+    def answered(self) -> None:
+        self._answered_at, self._has_failed_since = time.monotonic(), False
+
+    def failed(self) -> None:
+        self._has_failed_since = True
+
+    @property
+    def is_responding(self) -> bool:
+        """Answered a short while ago, and no call has failed since."""
+        if self._answered_at is None or self._has_failed_since:
+            return False
+        return time.monotonic() - self._answered_at < self.FRESH_S
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last call got no answer."""
+        return self._has_failed_since
+
+
+@dataclass(frozen=True, slots=True)
+class LastResponse:
+    """What RunningHub responded last (its code, or the lack of one), and when (seconds since 1970)."""
+
+    summary: str
+    at: float
+
+
+class RunningHubClient:
+    """RunningHub's host with one account's key. The key is sent with every call and masked in every reply."""
+
+    def __init__(self, pools: Pools, base_url: str, api_key: str, timeout_s: float) -> None:
+        self._clients = {
+            PoolName.PAID: pools.paid,
+            PoolName.FREE: pools.free,
+            PoolName.FILES: pools.files,
+        }
+        self._base_url = base_url
+        self._key = api_key
+        self._timeout_s = timeout_s
+        self.responsiveness = Responsiveness()
+        self.last_response: LastResponse | None = None
+
+    def with_key(self, members: Mapping[str, Any], *, name: str = "apiKey") -> dict[str, Any]:
+        """`members` and the key: some keys are accepted only here, others only in the header."""
+        return {name: self._key, **members}
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        pool: PoolName = PoolName.FREE,
+        timeout_s: float | None = None,
+        secrets: Iterable[str] = (),
+        **parts: Any,
+    ) -> Reply:
+        """Send a call and return RunningHub's reply, whatever its code; `secrets` are masked in it.
+
+        `parts` are httpx's `json`, `params`, `content` and `headers`. Raises NotSent and NoReply.
+        """
+        request = self._request(method, path, self._clients[pool], **parts)
+        began = time.perf_counter()
+        summary = "no answer"
+        try:
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                response = await self._clients[pool].send(request, stream=True)
+                try:
+                    summary = f"HTTP {response.status_code}"
+                    content = await _read(response)
+                finally:
+                    await response.aclose()
+            reply = parse_reply(response.status_code, content, [self._key, *secrets])
+        except (TimeoutError, httpx.RequestError, aiohttp.ClientError, _UnusableReply) as exc:
+            self.responsiveness.failed()
+            raise _not_arrived(exc) from exc
+        else:
+            summary = summary if reply.code is None else str(reply.code)
+            # A path that this host does not have (4xx) says nothing about how it works.
+            if reply.is_answer or 400 <= reply.http_status < 500:
+                self.responsiveness.answered()
+            else:
+                self.responsiveness.failed()
+            return reply
+        finally:
+            self.last_response = LastResponse(summary, time.time())
+            duration_ms = round((time.perf_counter() - began) * 1000, 1)
+            log.debug(
+                "RunningHub called",
+                extra={"call": path, "upstream_code": summary, "duration_ms": duration_ms},
+            )
+
+    async def free_call(self, method: str, path: str, **parts: Any) -> Reply:
+        """`call` for a call that costs nothing: that it got no reply is a problem like others.
+
+        Raises RunningHubUnavailable and RunningHubTimeout.
+        """
+        try:
+            return await self.call(method, path, **parts)
+        except NotSent as exc:
+            raise RunningHubUnavailable(
+                "RunningHub cannot be reached. Check RUNNINGHUB_BASE_URL and the network, and try again.",
+                retry_after=5,
+            ) from exc
+        except NoReply as exc:
+            raise no_reply_error(exc) from exc
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        client: httpx.AsyncClient,
+        *,
+        params: dict[str, str] | None = None,
+        json: Any = None,
+        content: AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Request:
+        """Only the headers RunningHub asks for, which also costs less than the client's own merging."""
+        return httpx.Request(
+            method,
+            self._base_url + path,
+            params=params,
+            json=json,
+            content=content,
+            headers={
+                "Authorization": f"Bearer {self._key}",
+                "Accept-Encoding": "identity",  # a reply's size is bounded where it is read
+                **(headers or {}),
+            },
+            extensions={"timeout": client.timeout.as_dict()},
+        )
+
+
+def no_reply_error(exc: NoReply) -> RunningHubTimeout | RunningHubUnavailable:
+    """The problem for a call that was sent and got no reply."""
+    if exc.is_timeout:
+        return RunningHubTimeout("The call was sent and RunningHub did not respond in time.", retry_after=5)
+    return RunningHubUnavailable("RunningHub broke the connection. Try again shortly.", retry_after=5)
+
+
+class _UnusableReply(Exception):
+    """The reply is too long, or in an encoding that was not asked for."""
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """The body, decoded; bytes are counted after decoding, so that a small body cannot grow without limit."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "", "gzip", "deflate"}:
+        raise _UnusableReply
+    is_plain = encoding in {"identity", ""}
+    content = bytearray()
+    async for chunk in response.aiter_bytes() if is_plain else response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_REPLY_BYTES:
+            raise _UnusableReply
+    return bytes(content) if is_plain else _decompressed(bytes(content))
+
+
+def _decompressed(content: bytes) -> bytes:
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # the header tells gzip from zlib
+    try:
+        decoded = decoder.decompress(content, MAX_REPLY_BYTES)
+    except zlib.error as exc:
+        raise _UnusableReply from exc
+    if decoder.unconsumed_tail or not decoder.eof:
+        raise _UnusableReply
+    return decoded
+
+
+def _not_arrived(exc: Exception) -> NotSent | NoReply:
+    if _was_not_sent(exc):
+        return NotSent()
+    return NoReply(is_timeout=isinstance(exc, TimeoutError | httpx.ReadTimeout | httpx.WriteTimeout))
+
+
+def _was_not_sent(exc: Exception) -> bool:
+    """Whether no connection was made: refused, name not found, no TLS, or the handshake not answered.
+
+    httpx-aiohttp raises ConnectTimeout also for a connection that broke after the request was sent, so
+    aiohttp's own exception decides where there is one.
+    """
+    if isinstance(exc.__cause__, aiohttp.ClientError):
+        return isinstance(exc.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
