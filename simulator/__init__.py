@@ -1,1 +1,1 @@
-"""A stand-in for RunningHub's HTTP API, for demos, tests and benchmarks. It is never the real thing."""
+"""A simulator of RunningHub's HTTP API, for demos, tests and benchmarks. It is never the real thing."""

@@ -1,4 +1,4 @@
-"""`make demo`: the service and the stand-in for RunningHub together, until Ctrl-C. No key, no internet."""
+"""`make demo`: the service and the RunningHub simulator together, until Ctrl-C. No key, no internet."""
 
 import argparse
 import os
@@ -64,16 +64,16 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
 
 
 def follow(processes: list[subprocess.Popen[bytes]], options: argparse.Namespace) -> int:
-    """Say where to look once both answer, and wait until one of them ends."""
+    """Print the addresses once both respond, and wait until one of them ends."""
     address = f"http://{options.host}:{options.port}"
     wait_until_healthy(f"{address}/health", processes)
     if all(process.poll() is None for process in processes):
         told = f"""
   The page                {address}/
   The API, to try out     {address}/docs
-  RunningHub's stand-in   http://127.0.0.1:{options.simulator_port}/
+  RunningHub simulator    http://127.0.0.1:{options.simulator_port}/
 
-  Nothing is paid for: tasks run on the stand-in. Ctrl-C ends both.
+  Nothing is charged: tasks run on the simulator. Ctrl-C ends both.
 """
         print(told, flush=True)  # at once, into a file or a pipe too
     while all(process.poll() is None for process in processes):

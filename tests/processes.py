@@ -1,4 +1,4 @@
-"""The stand-in for RunningHub and the service as real processes on free ports, for tests from outside.
+"""The RunningHub simulator and the service as real processes on free ports, for tests from outside.
 
 with start_simulator(run_time=0.3) as simulator:
     with start_service(simulator.url, tmp_path / "tasks.db") as service:
@@ -41,7 +41,7 @@ class Running:
 
 @contextmanager
 def start_simulator(*, port: int = 0, **switches: Any) -> Iterator[Running]:
-    """The stand-in, its switches by name: `start_simulator(run_time=0.3, slots=1)`."""
+    """The simulator, its switches by name: `start_simulator(run_time=0.3, slots=1)`."""
     port = port or free_port()
     command = [sys.executable, "-m", "simulator", "--port", str(port)]
     for name, value in switches.items():
