@@ -40,8 +40,17 @@ def unavailable(reason: str) -> DatabaseUnavailable:
 
 def reason_of(exc: Exception) -> str:
     """Why a call failed, without the driver's text."""
-    code: int = getattr(exc, "sqlite_errorcode", 0)
-    return REASONS.get(code & 0xFF, OTHER_REASON)
+    return REASONS.get(_primary_code(exc), OTHER_REASON)
+
+
+def is_busy(exc: Exception) -> bool:
+    """Whether somebody else's lock was in the way."""
+    return _primary_code(exc) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(exc: Exception) -> int:
+    code: int = getattr(exc, "sqlite_errorcode", 0)  # the driver's own errors have none
+    return code & 0xFF
 
 
 def _identity(path: str) -> Identity | None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from db.copies import CommandRefused, check_copy, copy_database, copy_key, key_path, run_command, sync
+from db.faults import is_busy
 from db.migrations import MIGRATIONS
 from db.sqlite import Connection, SqliteFile
 from db.worker_lock import WorkerLock
@@ -57,7 +58,7 @@ async def _restore_alone(file: Path, database: Path) -> str:
             with _draft_folder(database) as folder:
                 return await _restore_in(Path(folder), file, database)
     except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+        if not is_busy(exc):
             raise
         raise _in_use(database) from exc
 

@@ -1,7 +1,9 @@
 """A SQLite file: opened, brought up to date by numbered migrations, written by one writer in groups."""
 
 import asyncio
+import random
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
-from db.faults import FileFaults, unavailable
+from db.faults import FileFaults, is_busy, unavailable
 
 T = TypeVar("T")
 Connection = aiosqlite.Connection
@@ -21,6 +23,7 @@ BUSY_TIMEOUT_S = 5.0
 # A large file is checked for as long as a start may take: the whole check is `python -m db.backup`'s.
 QUICK_CHECK_S = 2.0
 INTERRUPT_PAUSE_S = 0.1
+BUSY_PAUSE_S = (0.01, 0.05)
 # aiosqlite's own ValueError: the connection is closed.
 CONNECTION_ERRORS = (sqlite3.Error, ValueError)
 
@@ -73,8 +76,7 @@ class SqliteFile:
             async with AsyncExitStack() as stack:
                 self.writer = await self._open(mode="rwc")
                 stack.push_async_callback(self._close_writer)
-                await self._check()
-                await self._migrate()
+                await self._prepare()
                 self.reader = await self._open_until_end(stack)
                 self.lister = await self._open_until_end(stack)
                 self.counter = await self._open_until_end(stack)
@@ -121,6 +123,22 @@ class SqliteFile:
         await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
         return connection
 
+    async def _prepare(self) -> None:
+        """Check and migrate the file, again where other workers that start at once are in the way.
+
+        SQLite waits for other locks itself, but not for the one that switching to WAL needs.
+        """
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                await self._check()
+                await self._migrate()
+                return
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(random.uniform(*BUSY_PAUSE_S))
+
     async def _check(self) -> None:
         """Refuse a damaged file, as far as the time allows: it must not be served as a healthy one."""
         check = asyncio.ensure_future(self.writer.execute_fetchall("PRAGMA quick_check(1)"))
@@ -150,11 +168,12 @@ class SqliteFile:
             for script in self._migrations[version:]:
                 for statement in _statements(script):
                     await self.writer.execute_fetchall(statement)
-            await self.writer.execute_fetchall(f"PRAGMA user_version = {len(self._migrations)}")
+            if version < len(self._migrations):
+                await self.writer.execute_fetchall(f"PRAGMA user_version = {len(self._migrations)}")
+            await self.writer.execute("COMMIT")
         except BaseException:
-            await self.writer.execute("ROLLBACK")
+            await self._roll_back()
             raise
-        await self.writer.execute("COMMIT")
         # Last, since it changes the file: one that is refused stays as it is, byte for byte.
         await self.writer.execute_fetchall("PRAGMA journal_mode = WAL")
 
