@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, FastAPI, Request
 from pydantic import BaseModel
 
-from simulator import board, runninghub, runninghub_v2
+from simulator import board, file_server, runninghub, runninghub_v2
 from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from simulator.context import Simulator, simulator_of
 from simulator.payments import Payment
@@ -59,7 +59,7 @@ class AgedState(State):
 
     def add_old(self, old: OldTask, api_key: str) -> str:
         app = replace(APPS[TEXT_TO_IMAGE], id=old.webapp_id)
-        task = self.start(Run(app, api_key, b"{}", base_url=""), Payment(), old.run_s)
+        task = self.start(Run(app, api_key, b"{}", base_url="", files_url=""), Payment(), old.run_s)
         task.started_at -= old.age_s
         task.started = task.runs_from = task.started - old.age_s
         task.ends = task.started + old.run_s
@@ -100,7 +100,7 @@ async def get_tasks(request: Request) -> list[Watched]:
 
 
 state = AgedState()
-app = FastAPI(routes=[*runninghub.ROUTES, *runninghub_v2.ROUTES])
+app = FastAPI(routes=[*runninghub.ROUTES, *runninghub_v2.ROUTES, *file_server.ROUTES])
 app.state.simulator = Simulator(state, UploadStore(), Webhooks(state), public_url=None)
 app.include_router(board.router)
 app.include_router(router)

@@ -4,6 +4,9 @@ import argparse
 import contextlib
 import json
 import socket
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import uvicorn
@@ -13,6 +16,7 @@ from simulator.app import create_app
 from simulator.apps import Host
 from simulator.faults import DroppableProtocol
 from simulator.switches import Switches
+from simulator.tls import Certificate, make_certificate
 
 NGINX_KEEP_ALIVE_S = 75
 JSON_SWITCHES = {"accounts", "faults"}
@@ -39,14 +43,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     switches = _switches(parser, vars(options))
-    app = create_app(switches, frozenset(options.key), options.public_url, options.host_name, options.seed)
-    listener = _listen(parser, options.host, options.port)
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"listening on http://{host}:{listener.getsockname()[1]}", flush=True)
+    listeners = _listeners(parser, options)
+    ports = [listener.getsockname()[1] for listener in listeners]
+    app = create_app(
+        switches,
+        frozenset(options.key),
+        options.public_url,
+        options.host_name,
+        files_port=ports[-1] if len(ports) > 1 else None,
+        files_url=options.files_url,
+        seed=options.seed,
+    )
+    certificate = _certificate(options)
+    _announce(options, ports, certificate)
     config = uvicorn.Config(
         app,
         http=DroppableProtocol,
-        ws="none",
+        ws="websockets-sansio",
+        ssl_certfile=certificate.chain if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
@@ -54,7 +69,38 @@ def main(arguments: list[str] | None = None) -> None:
         timeout_graceful_shutdown=1,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config).run(sockets=[listener])
+        Server(config).run(sockets=listeners)
+
+
+def _listeners(parser: OneLineParser, options: argparse.Namespace) -> list[socket.socket]:
+    """The API's listener, and that of files, unless both have the same port."""
+    ports = [options.port]
+    if options.files_port == 0 or options.files_port != options.port:
+        ports.append(options.files_port)
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(_listen(parser, options.host, port)) for port in ports]
+        opened.pop_all()  # they stay open unless one could not be opened
+    return listeners
+
+
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    if not options.tls:
+        return None
+    directory = options.tls_directory or Path(tempfile.mkdtemp(prefix="runninghub-simulator-tls-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    return make_certificate(directory)
+
+
+def _announce(options: argparse.Namespace, ports: list[int], certificate: Certificate | None) -> None:
+    """Print the addresses: the API's in the first line."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    scheme = "https" if certificate else "http"
+    print(f"listening on {scheme}://{host}:{ports[0]}")
+    if len(ports) > 1:
+        print(f"result files on {scheme}://{host}:{ports[1]}")
+    if certificate:
+        print(f"certificate authority {certificate.authority}")
+    sys.stdout.flush()
 
 
 def _parser() -> OneLineParser:
@@ -78,6 +124,20 @@ def _parser() -> OneLineParser:
         "--host-name",
         choices=get_args(Host),
         help="play one host: only its apps, workflows and files exist (default: those of both)",
+    )
+    parser.add_argument(
+        "--files-port",
+        type=_port,
+        default=0,
+        help="where result files are served; 0 picks a free one, the same as --port: no second listener "
+        "(default: 0)",
+    )
+    parser.add_argument(
+        "--files-url", type=_url, help="where result files are reached (default: that port of the address)"
+    )
+    parser.add_argument("--tls", action="store_true", help="serve https with a certificate of its own")
+    parser.add_argument(
+        "--tls-directory", type=Path, help="where the certificate is written (default: a temporary one)"
     )
     parser.add_argument("--seed", type=int, default=0, help="for run times, failures and faults (default: 0)")
     board = parser.add_argument_group("switches")

@@ -373,9 +373,9 @@ _APPS = (
 APPS: dict[str, App] = {app.id: app for app in _APPS}
 
 
-def api_call_demo(app: App, base_url: str, api_key: str) -> dict[str, Any]:
+def api_call_demo(app: App, base_url: str, files_url: str, api_key: str) -> dict[str, Any]:
     """The `data` of apiCallDemo, with the caller's key inside `curl` as RunningHub has it."""
-    cover = f"{base_url}/covers/{app.id}.png"
+    cover = f"{files_url}/covers/{app.id}.png"
     tag_id, tag_name, tag_name_en = app.tag
     return {
         "descriptionEn": app.description_en,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 
 from simulator.apps import APPS, App, Host
+from simulator.rendered_files import RenderedFiles
 from simulator.state import State
 from simulator.uploads import UploadStore
 from simulator.webhooks import Webhooks
@@ -19,8 +20,13 @@ class Simulator:
     uploads: UploadStore
     webhooks: Webhooks
     public_url: str | None = None
+    files_port: int | None = None
+    """The port of the listener that files are fetched from; None: the same as for all else."""
+    files_url: str | None = None
+    """Where files are reached from outside, when that is not the listener's own address."""
     host_name: Host | None = None
     """The host that it plays; None: apps, workflows and files of both exist."""
+    rendered: RenderedFiles = field(default_factory=RenderedFiles)
     apps: dict[str, App] = field(init=False)
     workflows: dict[str, App] = field(init=False)
 
@@ -32,6 +38,12 @@ class Simulator:
         """The simulator's own address, which no `Host` header can change."""
         return self.public_url or own_address(connection)
 
+    def files_base_url(self, connection: HTTPConnection) -> str:
+        """Where results, covers and uploads are fetched from."""
+        if self.files_url or self.files_port is None:
+            return self.files_url or self.base_url(connection)
+        return own_address(connection, self.files_port)
+
 
 def simulator_of(connection: HTTPConnection) -> Simulator:
     """The simulator that serves this request."""
@@ -39,10 +51,11 @@ def simulator_of(connection: HTTPConnection) -> Simulator:
     return simulator
 
 
-def own_address(connection: HTTPConnection) -> str:
-    """The address that a connection was made to, as the socket has it."""
+def own_address(connection: HTTPConnection, other_port: int | None = None) -> str:
+    """The address that a connection was made to, as the socket has it, or another port there."""
     scheme = {"ws": "http", "wss": "https"}.get(connection.scope["scheme"], connection.scope["scheme"])
     host, port = connection.scope["server"]
+    port = port if other_port is None else other_port
     name = f"[{host}]" if ":" in host else host
     return f"{scheme}://{name}" if port is None else f"{scheme}://{name}:{port}"
 

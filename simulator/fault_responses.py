@@ -8,14 +8,15 @@ from typing import Any
 from starlette.types import Message, Send
 
 from simulator import codes
-from simulator.endpoints import Endpoint
+from simulator.endpoints import FLAT, Endpoint
 from simulator.switches import Fault
+from simulator.task_object import task_object
 
 _HTML = b"text/html; charset=utf-8"
 _JSON = b"application/json;charset=UTF-8"
 _MEGABYTE = 1024 * 1024
 _HALF_AN_ENVELOPE = b'{"code":0,"msg":"success","data":{'
-_WRONG_TYPES: dict[Endpoint, Any] = {
+_WRONG_TYPES: dict[str, Any] = {
     "apiCallDemo": {"webappName": 7, "nodeInfoList": {"nodeId": 4}, "covers": "none", "tags": None},
     "upload": ["api/file.png"],
     "create": ["1994070439827980290"],
@@ -27,6 +28,7 @@ _WRONG_TYPES: dict[Endpoint, Any] = {
     "cancel": "cancelled",
     "accountStatus": [99999],
 }
+_FLAT_WRONG_TYPES = {"taskId": 5, "status": ["RUNNING"], "errorCode": {}, "results": {"url": 5}}
 _NO_TASK_ID = {
     "netWssUrl": None,
     "taskId": None,
@@ -81,6 +83,8 @@ def _start(status: int, media_type: bytes, length: int | None = None) -> Message
 
 def _complete(fault: Fault, endpoint: Endpoint) -> tuple[int, bytes, bytes]:
     """Status, media type and body."""
+    if endpoint in FLAT and fault.kind in {"wrong_types", "no_task_id", "code"}:
+        return 200, _JSON, _flat(fault)
     match fault.kind:
         case "http":
             return _page(fault.status)
@@ -93,7 +97,7 @@ def _complete(fault: Fault, endpoint: Endpoint) -> tuple[int, bytes, bytes]:
         case "html_200":
             return 200, _HTML, _html("RunningHub")
         case "wrong_types":
-            return 200, _JSON, _envelope(0, data=_WRONG_TYPES[endpoint])
+            return 200, _JSON, _envelope(0, data=_WRONG_TYPES.get(endpoint, [5]))
         case "no_task_id":
             return 200, _JSON, _envelope(0, data=_NO_TASK_ID)
         case "code":
@@ -116,3 +120,13 @@ def _html(title: str) -> bytes:
 def _envelope(code: int, msg: str | None = None, data: Any = None) -> bytes:
     text = codes.message(code) if msg is None else msg
     return json.dumps({"code": code, "msg": text, "errorMessages": None, "data": data}).encode()
+
+
+def _flat(fault: Fault) -> bytes:
+    """The same for a call that returns a task object."""
+    if fault.kind == "wrong_types":
+        return json.dumps(_FLAT_WRONG_TYPES).encode()
+    if fault.kind == "no_task_id":
+        return json.dumps(task_object("", "QUEUED")).encode()
+    text = codes.message(fault.code) if fault.msg is None else fault.msg
+    return json.dumps(task_object("", "", error=(str(fault.code), text))).encode()

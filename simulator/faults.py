@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator import fault_responses
 from simulator.credentials import key_of, members_of
-from simulator.endpoints import Endpoint, endpoint_of, scopes_of
+from simulator.endpoints import FILES, Endpoint, endpoint_of, scopes_of
 from simulator.state import State
 from simulator.switches import Fault, Faults
 
@@ -66,7 +66,7 @@ class FaultLayer:
         if _depends_on_members(self.state):
             members, receive = await _read_members(scope, receive)
         fault = self._next_fault(endpoint, members, scope)
-        if self.state.switches.latency:
+        if self.state.switches.latency and endpoint != FILES:
             await asyncio.sleep(self.state.switches.latency)
         if fault is None:
             await self.app(scope, receive, send)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from simulator import codes
 from simulator.apps import App
 from simulator.json_response import json_response
+from simulator.links import signed_url
 from simulator.payments import coins_left
 from simulator.refusals import Refusal, refusal
 from simulator.state import Task
@@ -43,23 +44,28 @@ def uploaded(file_name: str, file_type: str) -> Response:
 
 def run_accepted(task: Task, status: str, switches: Switches) -> Response:
     """The response to a run that was started."""
-    outputs = [node_id for node_id, _ in task.app.outputs]
-    errors = _refused_output(task.app) if switches.prompt_tips_errors else {}
     return success(
         {
             "netWssUrl": net_wss_url(task) if status == "RUNNING" else None,
             "taskId": task.id,
             "clientId": task.client_id,
             "taskStatus": status,
-            "promptTips": _prompt_tips(outputs, errors),
+            "promptTips": prompt_tips_of(task, switches),
         }
     )
+
+
+def prompt_tips_of(task: Task, switches: Switches) -> str:
+    """What ComfyUI said of an accepted graph, as a JSON string."""
+    outputs = [node_id for node_id, _ in task.app.outputs]
+    errors = _refused_output(task.app) if switches.prompt_tips_errors else {}
+    return _prompt_tips(outputs, errors)
 
 
 def outputs(task: Task, status: str, switches: Switches) -> Response:
     """The response that clients poll for."""
     if status == "SUCCESS":
-        return success([] if switches.outputs_dialect == "zero_empty" else results(task))
+        return success([] if switches.outputs_dialect == "zero_empty" else results(task, switches))
     if status in {"FAILED", "CANCEL"}:
         reason = failed_reason(task) if status == "FAILED" else None
         return envelope(805, "APIKEY_TASK_STATUS_ERROR", {"failedReason": reason})
@@ -93,12 +99,12 @@ def validation_failed(switches: Switches, errors: dict[str, Any], errors_text: s
     return refusal(433, data={"node_errors": errors})
 
 
-def results(task: Task) -> list[dict[str, Any]]:
+def results(task: Task, switches: Switches) -> list[dict[str, Any]]:
     """The files of a finished task; the cost is the task's and is repeated at each."""
     coins, money = task.payment.coins, task.payment.money
     return [
         {
-            "fileUrl": f"{task.run.base_url}/files/{task.id}_{number:05}.{extension}",
+            "fileUrl": signed_url(task, number, extension, switches.files_ttl),
             "fileType": extension,
             "taskCostTime": str(task.seconds),
             "nodeId": node_id,
@@ -126,10 +132,10 @@ def failed_reason(task: Task) -> dict[str, str] | None:
     }
 
 
-def task_end(task: Task, status: str) -> dict[str, Any]:
+def task_end(task: Task, status: str, switches: Switches) -> dict[str, Any]:
     """The body of a TASK_END webhook: `eventData` is the outputs reply as a JSON string."""
     if status == "SUCCESS":
-        files = [{**file, "taskCostTime": task.seconds} for file in results(task)]
+        files = [{**file, "taskCostTime": task.seconds} for file in results(task, switches)]
         event = {"code": 0, "msg": "success", "data": files}
     else:
         reason = failed_reason(task) if status == "FAILED" else None

@@ -64,6 +64,8 @@ def make(task: Task, extension: str, uploads: UploadStore) -> bytes:
 
 def chosen_values(task: Task) -> list[tuple[Node, str, bool]]:
     """Every field of the app with the value of this run, and whether the run gave it."""
+    if task.app.kind == "model":
+        return [(_parameter(task, name), as_text(value), True) for name, value in task.request.items()]
     items = task.request.get("nodeInfoList") or []
     given = {(str(item["nodeId"]), str(item["fieldName"])): as_text(item.get("fieldValue")) for item in items}
     values = []
@@ -71,6 +73,11 @@ def chosen_values(task: Task) -> list[tuple[Node, str, bool]]:
         value = given.get((node["nodeId"], node["fieldName"]))
         values.append((node, node["fieldValue"] if value is None else value, value is not None))
     return values
+
+
+def _parameter(task: Task, name: str) -> Node:
+    """A parameter of a model as a field: a model has no form."""
+    return {"nodeId": task.app.id, "fieldName": name, "fieldType": "STRING", "description": name}
 
 
 def values_text(task: Task) -> str:

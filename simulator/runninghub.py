@@ -1,8 +1,6 @@
 """RunningHub's v1 routes: paths, members and responses as its HTTP API has them."""
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,12 +13,10 @@ from simulator.credentials import json_members
 from simulator.endpoints import Endpoint
 from simulator.refusals import Refusal, params_invalid, refusal, task_not_found
 from simulator.request_checks import note, v1_key
-from simulator.runs import Submission, known_workflow, start_app, start_workflow
+from simulator.runs import Start, known_workflow, start_app, start_workflow, submission_of
 from simulator.state import Task
 from simulator.uploads import SUPPORTED, BrokenUpload, UploadForm, UploadTooLarge, last_members
 from simulator.workflows import GRAPHS
-
-Start = Callable[[Simulator, Any, Submission], Awaitable[Task | Refusal]]
 
 
 async def show_app(request: Request) -> Response:
@@ -38,7 +34,9 @@ async def show_app(request: Request) -> Response:
     app = simulator.apps.get(webapp_id)
     if app is None:
         return replies.refused(refusal(1))
-    return replies.success(api_call_demo(app, simulator.base_url(request), api_key))
+    return replies.success(
+        api_call_demo(app, simulator.base_url(request), simulator.files_base_url(request), api_key)
+    )
 
 
 async def upload(request: Request) -> Response:
@@ -89,7 +87,7 @@ async def _submit(endpoint: Endpoint, id_name: str, start: Start, request: Reque
     if isinstance(api_key, Refusal):
         simulator.state.runs_refused += 1
         return replies.refused(api_key)
-    submission = Submission(members, body, api_key, simulator.base_url(request))
+    submission = submission_of(simulator, members, body, api_key, request)
     task = await start(simulator, members.get(id_name), submission)
     if isinstance(task, Refusal):
         return replies.refused(task)
@@ -152,11 +150,6 @@ async def account(request: Request) -> Response:
     return replies.account_status(simulator.state.switches.account(api_key), active)
 
 
-async def wrong_path(_: Request) -> Response:
-    """RunningHub's response where only the path is wrong, as in /api/openapi/upload."""
-    return replies.refused(refusal(412))
-
-
 async def _named_task(simulator: Simulator, endpoint: Endpoint, request: Request) -> Task | Refusal:
     """The task that a body names, or the refusal; the id is checked before the key, as RunningHub does."""
     members = json_members(await request.body())
@@ -186,5 +179,4 @@ ROUTES = [
     Route("/task/openapi/status", status, methods=["POST"]),
     Route("/uc/openapi/accountStatus", account, methods=["POST"]),
     Route("/api/openapi/getJsonApiFormat", show_workflow, methods=["POST"]),
-    Route("/api/openapi/{rest:path}", wrong_path, methods=["GET", "POST"]),
 ]

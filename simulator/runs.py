@@ -1,17 +1,24 @@
 """Starting a task: the checks that RunningHub makes, in its order, and the charge."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+
+from starlette.requests import Request
 
 from simulator import refusals, replies
 from simulator.apps import App
 from simulator.context import Simulator
+from simulator.models import model_of
 from simulator.node_check import errors_as_text, missing_files, node_errors, unknown_field
 from simulator.payments import payment_of, price
 from simulator.refusals import Refusal, params_invalid, refusal
 from simulator.state import Run, Task
 from simulator.workflows import NEVER_RUN_WORKFLOW, replaced_graph
+
+SHARED = "SHARED"
+"""The type of keys that may call standard models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,17 @@ class Submission:
     body: bytes
     api_key: str
     base_url: str
+    files_url: str
+
+
+Start = Callable[[Simulator, Any, Submission], Awaitable[Task | Refusal]]
+
+
+def submission_of(
+    simulator: Simulator, members: dict[str, Any], body: bytes, api_key: str, request: Request
+) -> Submission:
+    """What a request asks to be started, with the addresses that its results will have."""
+    return Submission(members, body, api_key, simulator.base_url(request), simulator.files_base_url(request))
 
 
 async def start_app(simulator: Simulator, webapp_id: Any, submission: Submission) -> Task | Refusal:
@@ -60,6 +78,16 @@ def known_workflow(simulator: Simulator, workflow_id: Any) -> App | Refusal:
     return refusal(810) if workflow.id == NEVER_RUN_WORKFLOW else workflow
 
 
+async def start_model(simulator: Simulator, path: Any, submission: Submission) -> Task | Refusal:
+    """Start a standard model, or say why it is not started."""
+    model, switches = model_of(str(path)), simulator.state.switches
+    if model is None:
+        return _refused(simulator, refusal(412))
+    if switches.models_for_shared_keys and switches.account(submission.api_key).api_type != SHARED:
+        return _refused(simulator, refusal(1014))
+    return await _start(simulator, model, submission)
+
+
 async def _start(simulator: Simulator, app: App, submission: Submission) -> Task | Refusal:
     state, members = simulator.state, submission.members
     found = _problem(simulator, app, members)
@@ -74,7 +102,15 @@ async def _start(simulator: Simulator, app: App, submission: Submission) -> Task
     if state.is_full(submission.api_key):
         return _refused(simulator, refusals.slots_taken(state.switches))
     webhook_url = members.get("webhookUrl") or None
-    run = Run(app, submission.api_key, submission.body, submission.base_url, webhook_url, instance_type)
+    run = Run(
+        app,
+        submission.api_key,
+        submission.body,
+        submission.base_url,
+        submission.files_url,
+        webhook_url,
+        instance_type,
+    )
     task = state.start(run, payment, run_time)
     await _announce(simulator, task)
     return task
@@ -82,8 +118,12 @@ async def _start(simulator: Simulator, app: App, submission: Submission) -> Task
 
 def _problem(simulator: Simulator, app: App, members: dict[str, Any]) -> Refusal | None:
     """What is wrong with the request itself."""
+    if not isinstance(members.get("webhookUrl"), str | None):
+        return params_invalid()
+    if app.kind == "model":  # each model has parameters of its own
+        return None
     items = members.get("nodeInfoList") or []
-    if not isinstance(items, list) or not isinstance(members.get("webhookUrl"), str | None):
+    if not isinstance(items, list):
         return params_invalid()
     if app.access_password and members.get("accessPassword") != app.access_password:
         return params_invalid("accessPassword is incorrect")

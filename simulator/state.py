@@ -26,6 +26,7 @@ class Run:
     body: bytes
     """The request's body as it came, so that a task stays small."""
     base_url: str
+    files_url: str
     webhook_url: str | None = None
     instance_type: str = "default"
 
@@ -58,6 +59,11 @@ class Task:
         """The run's body as an object."""
         request: dict[str, Any] = json.loads(self.run.body or b"{}")
         return request
+
+    @property
+    def ended_at(self) -> float:
+        """The wall clock's time at which the task ends or ended."""
+        return self.started_at + self.ends - self.started
 
     @property
     def seconds(self) -> int:
@@ -219,7 +225,7 @@ class State:
             "accessPasswordGiven": bool(request.get("accessPassword")),
             "status": task.status(now),
             "started_at": task.started_at,
-            "finished_at": task.started_at + task.ends - task.started if ended else None,
+            "finished_at": task.ended_at if ended else None,
             "outputs_asked": task.polls,
         }
 

@@ -151,6 +151,30 @@ class Switches(BaseModel):
     fail_next: Count = Field(default=0, description="so many of the next tasks fail")
     fail_probability: Probability = Field(default=0, description="the share of tasks that fail")
     fail_reason: Literal["full", "null"] = Field(default="full", description="failedReason of failed tasks")
+    cancelled_dialect: Literal["empty", "CANCEL"] = Field(
+        default="empty", description="the status of a cancelled task in v2"
+    )
+    query_dialect: Literal["flat", "wrapped"] = Field(
+        default="flat", description="a v2 query returns the task object, or wraps it in an envelope"
+    )
+    models_for_shared_keys: bool = Field(
+        default=False, description="standard models are for keys of api_type SHARED; others get 1014"
+    )
+    websocket: Literal["on", "refused", "breaks"] = Field(
+        default="on", description="the stream at netWssUrl; breaks: it ends halfway"
+    )
+    files_ttl: Seconds = Field(
+        default=86_400, description="seconds after a task's end until the links to its files expire"
+    )
+    files_megabytes: Annotated[int, Field(ge=0, le=8192)] = Field(
+        default=0, description="result files are padded to this size; 0: as they are"
+    )
+    files_bytes_per_second: Count = Field(
+        default=0, description="how fast result files are sent; 0: as fast as possible"
+    )
+    files_version: Count = Field(
+        default=0, description="another number: result files have other bytes, another length and ETag"
+    )
     prompt_tips_errors: bool = Field(
         default=False, description="accepted runs have node_errors in promptTips"
     )

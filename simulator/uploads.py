@@ -1,4 +1,4 @@
-"""Uploads, read and hashed as they arrive; pictures are kept on disk for the results that show them."""
+"""Uploads, read and hashed as they arrive; what is needed later is kept in a temporary directory."""
 
 import asyncio
 import hashlib
@@ -14,9 +14,13 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 KEPT_BYTES = 256 * 1024 * 1024
-"""Past it the oldest pictures are removed."""
+"""Past it the oldest files are removed."""
 PICTURES = {".jpeg", ".jpg", ".png", ".webp"}
-SUPPORTED = PICTURES | {".avi", ".flac", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".zip"}
+AUDIO = {".flac", ".mp3", ".wav"}
+VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
+SUPPORTED = PICTURES | AUDIO | VIDEOS | {".zip"}
+V1_FOLDER = "api"
+"""What names of v1 uploads begin with."""
 _MAX_FIELD = 10_000
 
 
@@ -31,13 +35,14 @@ class UploadTooLarge(Exception):
 class UploadForm:
     """One multipart body being read: short fields are kept, the file's bytes go to the hash and to `sink`."""
 
-    def __init__(self, boundary: bytes, sink: IO[bytes], max_bytes: int) -> None:
+    def __init__(self, boundary: bytes, sink: IO[bytes], max_bytes: int, folder: str = V1_FOLDER) -> None:
         self.fields: dict[str, str] = {}
         self.file_name: str | None = None
         self.size = 0
         self._hash = hashlib.sha256()
         self._sink = sink
         self._max_bytes = max_bytes
+        self._folder = folder
         self._headers: dict[bytes, bytes] = {}
         self._header_name = self._header_value = b""
         self._part_name = ""
@@ -62,10 +67,21 @@ class UploadForm:
         return Path(self.file_name or "").suffix.lower()
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the file itself is needed later: as a picture in results, or at its v2 address."""
+        return self._folder != V1_FOLDER or self.extension in PICTURES
+
+    @property
+    def file_name_by_hash(self) -> str:
+        """The name without its folder."""
+        return f"{self._hash.hexdigest()}{self.extension}"
+
+    @property
     def stored_name(self) -> str:
-        """The name that goes back as a fieldValue; a zip's is the bare hash."""
-        digest = self._hash.hexdigest()
-        return digest if self.extension == ".zip" else f"api/{digest}{self.extension}"
+        """The name that goes back as a fieldValue; a zip's is the bare hash in v1."""
+        if self._folder == V1_FOLDER and self.extension == ".zip":
+            return self._hash.hexdigest()
+        return f"{self._folder}/{self.file_name_by_hash}"
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
@@ -100,7 +116,7 @@ class UploadForm:
             raise UploadTooLarge
         chunk = data[start:end]
         self._hash.update(chunk)
-        if self.extension in PICTURES:
+        if self.is_kept:
             self._sink.write(chunk)
 
     def _part_ends(self) -> None:
@@ -109,7 +125,7 @@ class UploadForm:
 
 
 class UploadStore:
-    """Uploaded pictures in a temporary directory, by their stored name."""
+    """The names of all uploads, and the files that are kept."""
 
     def __init__(self) -> None:
         self._directory: Path | None = None
@@ -128,19 +144,22 @@ class UploadStore:
         self._sizes.clear()
 
     def path(self, stored_name: str) -> Path | None:
-        """Where a picture lies, or None when it is not here."""
-        if self._directory is None or stored_name not in self._sizes:
+        """Where a file is kept, named with or without its folder, or None when it is not."""
+        name = stored_name.rpartition("/")[2]
+        if self._directory is None or name not in self._sizes:
             return None
-        return self._directory / stored_name.removeprefix("api/")
+        return self._directory / name
 
-    async def receive(self, request: Request, max_bytes: int, bytes_per_second: int) -> UploadForm:
-        """Read the whole body, piece by piece, and keep the file when it is a picture."""
+    async def receive(
+        self, request: Request, max_bytes: int, bytes_per_second: int, folder: str = V1_FOLDER
+    ) -> UploadForm:
+        """Read the whole body, piece by piece, and keep the file where it is needed later."""
         _, options = parse_options_header(request.headers.get("content-type"))
         boundary = options.get(b"boundary")
         if not boundary:
             raise BrokenUpload
         with tempfile.NamedTemporaryFile(dir=self._make_directory()) as sink:
-            form = await _read(request, UploadForm(boundary, sink, max_bytes), bytes_per_second)
+            form = await _read(request, UploadForm(boundary, sink, max_bytes, folder), bytes_per_second)
             sink.flush()
             self._names.add(form.stored_name)
             self._keep(sink.name, form)
@@ -152,14 +171,15 @@ class UploadStore:
         return self._directory
 
     def _keep(self, written: str, form: UploadForm) -> None:
-        """Give a picture its name; all else goes with the temporary file."""
-        if form.file_name is None or form.extension not in PICTURES or form.stored_name in self._sizes:
+        """Give a file its name; what is not kept is removed with the temporary file."""
+        name = form.file_name_by_hash
+        if form.file_name is None or not form.is_kept or name in self._sizes:
             return
-        os.link(written, self._make_directory() / form.stored_name.removeprefix("api/"))
-        self._sizes[form.stored_name] = form.size
+        os.link(written, self._make_directory() / name)
+        self._sizes[name] = form.size
         while sum(self._sizes.values()) > KEPT_BYTES:
             oldest = next(iter(self._sizes))
-            (self._make_directory() / oldest.removeprefix("api/")).unlink()
+            (self._make_directory() / oldest).unlink()
             del self._sizes[oldest]
 
 

@@ -45,7 +45,7 @@ class Webhooks:
 
     async def send(self, task: Task) -> None:
         """Deliver the TASK_END now, as often as the switches say."""
-        body = task_end(task, task.status(self._state.clock()))
+        body = task_end(task, task.status(self._state.clock()), self._state.switches)
         for _ in range(1 + self._state.switches.webhook_repeats):
             await self._deliver(task.run.webhook_url or "", body)
 

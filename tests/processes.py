@@ -44,7 +44,7 @@ def start_simulator(*, port: int = 0, **switches: Any) -> Iterator[Running]:
     """The simulator, its switches by name: `start_simulator(run_time=0.3, slots=1)`."""
     port = port or free_port()
     command = [sys.executable, "-m", "simulator", "--port", str(port)]
-    for name, value in switches.items():
+    for name, value in ({"files_port": port} | switches).items():
         command += [f"--{name.replace('_', '-')}", str(value)]
     with _running(command, port, "/simulator/switches", clean_environment(), cwd=ROOT) as simulator:
         yield simulator

@@ -22,12 +22,13 @@ class Clock:
 
 
 @asynccontextmanager
-async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(app: FastAPI, port: int | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an app in this process, with the app's real lifespan."""
     transport = httpx.ASGITransport(app)
+    base_url = "http://rh" if port is None else f"http://rh:{port}"
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://rh") as client,
+        httpx.AsyncClient(transport=transport, base_url=base_url) as client,
     ):
         yield client
 
@@ -77,3 +78,17 @@ async def counters(client: httpx.AsyncClient) -> Json:
 
 def envelope(code: int, msg: str, data: Any = None) -> Json:
     return {"code": code, "msg": msg, "errorMessages": None, "data": data}
+
+
+async def v2(client: httpx.AsyncClient, path: str, body: Json, authorization: str = "Bearer key") -> Json:
+    response = await client.post(f"/openapi/v2/{path}", json=body, headers={"Authorization": authorization})
+    assert response.status_code == 200
+    return response.json()  # type: ignore[no-any-return]
+
+
+def task_object(**members: Any) -> Json:
+    """A v2 task object: these members, all others empty."""
+    empty: Json = dict.fromkeys(
+        ("taskId", "status", "errorCode", "errorMessage", "clientId", "promptTips"), ""
+    )
+    return empty | {"results": None, "failedReason": {}, "usage": None} | members

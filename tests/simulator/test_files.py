@@ -101,7 +101,8 @@ async def test_sound_film_and_text_are_real_files(client: httpx.AsyncClient, clo
         client, apps.IMAGE_TO_IMAGE, {"nodeId": "3", "fieldName": "steps", "fieldValue": "8"}
     )
     clock.now += 60
-    text = await client.get(f"/files/{task_id}_00002.txt")
+    _, file = (await poll(client, task_id))["data"]
+    text = await client.get(file["fileUrl"])
     assert "3.steps = 8\n" in text.text
 
 

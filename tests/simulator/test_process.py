@@ -1,22 +1,27 @@
 """The simulator as a process: its command line and how connections end."""
 
 import asyncio
+import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import websockets
 
 from simulator.__main__ import main
 from simulator.switches import Switches
 from tests.simulator.calls import counters, poll, run, start, switch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 
 @contextmanager
@@ -100,5 +105,52 @@ def test_a_port_in_use_gives_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         with pytest.raises(SystemExit) as stopped:
             main(["--port", str(port)])
     assert stopped.value.code == 1
+    said = f"python -m simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert capsys.readouterr().err == said
+
+
+async def test_result_files_have_a_listener_of_their_own() -> None:
+    with serving("--queue-time", "0", "--run-time", "0") as (url, process):
+        assert process.stdout
+        files_url = process.stdout.readline().removeprefix("result files on ").strip()
+        async with httpx.AsyncClient(base_url=url) as client:
+            client.headers["Host"] = "www.runninghub.cn"
+            link = (await poll(client, await start(client)))["data"][0]["fileUrl"]
+            assert link.startswith(f"{files_url}/files/")
+            assert files_url != url
+            assert (await client.get(link)).headers["content-type"] == "image/png"
+            assert (await client.get(link.replace(files_url, url))).json()["code"] == 412
+
+
+async def test_a_stream_is_a_websocket() -> None:
+    with serving("--queue-time", "0", "--run-time", "0.2") as (url, _):
+        async with httpx.AsyncClient(base_url=url) as client:
+            address = (await run(client))["data"]["netWssUrl"]
+        async with websockets.connect(address) as stream:
+            messages = [json.loads(message) async for message in stream]
+    assert [messages[0]["type"], messages[-2]["type"]] == ["status", "execution_success"]
+    assert messages[-1]["data"]["node"] is None
+
+
+async def test_with_tls_the_names_of_runninghub_are_trusted(tmp_path: Path) -> None:
+    async def get_tasks(url: str, name: str) -> Any:
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        async with httpx.AsyncClient(base_url=url, verify=trusted) as client:
+            return (await client.get("/simulator/tasks", extensions={"sni_hostname": name})).json()
+
+    with serving("--tls", "--tls-directory", str(tmp_path)) as (url, _):
+        assert url.startswith("https://127.0.0.1:")
+        for name in ("127.0.0.1", "localhost", "www.runninghub.cn", "www.runninghub.ai"):
+            assert await get_tasks(url, name) == []
+        with pytest.raises(httpx.ConnectError):
+            await get_tasks(url, "www.example.com")
+    assert (tmp_path / "server.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_port_of_files_in_use_gives_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit):
+            main(["--port", "0", "--files-port", str(port)])
     said = f"python -m simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
     assert capsys.readouterr().err == said

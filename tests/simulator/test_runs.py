@@ -33,7 +33,6 @@ async def test_a_task_is_queued_then_runs_then_has_results(client: httpx.AsyncCl
     assert running["data"]["netWssUrl"].startswith("ws://rh/ws/c_instance?")
     clock.now += 27
     result = {
-        "fileUrl": f"http://rh/files/{task_id}_00001.png",
         "fileType": "png",
         "taskCostTime": "27",
         "nodeId": "9",
@@ -41,7 +40,10 @@ async def test_a_task_is_queued_then_runs_then_has_results(client: httpx.AsyncCl
         "consumeMoney": None,
         "consumeCoins": "5",
     }
-    assert await poll(client, task_id) == envelope(0, "success", [result])
+    ended = await poll(client, task_id)
+    (file,) = ended["data"]
+    assert file["fileUrl"].startswith(f"http://rh/files/{task_id}_00001.png?q-expires=")
+    assert ended == envelope(0, "success", [result | {"fileUrl": file["fileUrl"]}])
     assert await poll(client, task_id, "status") == envelope(0, "", "SUCCESS")
 
 

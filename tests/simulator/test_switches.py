@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from simulator import apps
+from simulator.endpoints import Endpoint
 from simulator.switches import FaultKind, Switches
 from simulator.workflows import WORKFLOWS
 from tests.simulator.calls import envelope, run_body, send_file, start, switch
@@ -59,7 +60,13 @@ def test_the_readme_names_every_switch_and_fault() -> None:
     readme = (Path(apps.__file__).parent / "README.md").read_text(encoding="utf-8")
     missing = [
         name
-        for name in (*Switches.model_fields, *get_args(FaultKind), *apps.APPS, *WORKFLOWS)
+        for name in (
+            *Switches.model_fields,
+            *get_args(FaultKind),
+            *apps.APPS,
+            *WORKFLOWS,
+            *get_args(Endpoint),
+        )
         if f"`{name}`" not in readme
     ]
     assert missing == []

@@ -79,7 +79,7 @@ async def test_a_webhook_that_is_not_answered_well_is_sent_three_times() -> None
     app = create_app(Switches(webhook="early"))
     simulator = app.state.simulator
     webhooks = Webhooks(simulator.state, pause_s=0)
-    run = Run(apps.APPS[apps.AUDIO], "key", b"{}", "http://rh", "http://client/hook")
+    run = Run(apps.APPS[apps.AUDIO], "key", b"{}", "http://rh", "http://rh", "http://client/hook")
     task = simulator.state.start(run, Payment(), run_time=0)
     hook = Hook(500, 404, 503, 200)
     with listening(hook):
