@@ -7,26 +7,20 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import uvicorn
 from pydantic import ValidationError
 
 from simulator.app import create_app
 from simulator.apps import Host
+from simulator.command_line import OneLineParser, family, port, reason, url_host
 from simulator.faults import DroppableProtocol
 from simulator.switches import Switches
 from simulator.tls import Certificate, make_certificate
 
 NGINX_KEEP_ALIVE_S = 75
 JSON_SWITCHES = {"accounts", "faults"}
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line; `--help` has the rest."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 class Server(uvicorn.Server):
@@ -78,7 +72,7 @@ def _listeners(parser: OneLineParser, options: argparse.Namespace) -> list[socke
     if options.files_port == 0 or options.files_port != options.port:
         ports.append(options.files_port)
     with contextlib.ExitStack() as opened:
-        listeners = [opened.enter_context(_listen(parser, options.host, port)) for port in ports]
+        listeners = [opened.enter_context(_listen(parser, options.host, number)) for number in ports]
         opened.pop_all()  # they stay open unless one could not be opened
     return listeners
 
@@ -93,7 +87,7 @@ def _certificate(options: argparse.Namespace) -> Certificate | None:
 
 def _announce(options: argparse.Namespace, ports: list[int], certificate: Certificate | None) -> None:
     """Print the addresses: the API's in the first line."""
-    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = url_host(options.host)
     scheme = "https" if certificate else "http"
     print(f"listening on {scheme}://{host}:{ports[0]}")
     if len(ports) > 1:
@@ -111,7 +105,7 @@ def _parser() -> OneLineParser:
         epilog="Every switch can also be set while it runs: PATCH /simulator/switches with a JSON object.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=9000, help="0 picks a free one (default: 9000)")
+    parser.add_argument("--port", type=port, default=9000, help="0 picks a free one (default: 9000)")
     parser.add_argument(
         "--key", action="append", default=[], help="an API key that is accepted; may repeat (default: any)"
     )
@@ -127,7 +121,7 @@ def _parser() -> OneLineParser:
     )
     parser.add_argument(
         "--files-port",
-        type=_port,
+        type=port,
         default=0,
         help="where result files are served; 0 picks a free one, the same as --port: no second listener "
         "(default: 0)",
@@ -159,12 +153,6 @@ def _metavar(name: str, annotation: Any) -> str:
     return "yes|no" if annotation is bool else "N"
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
-    return int(text)
-
-
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// address")
@@ -186,17 +174,12 @@ def _switches(parser: OneLineParser, options: dict[str, Any]) -> Switches:
         parser.error(f"argument --{where}: {error['msg']}")
 
 
-def _listen(parser: OneLineParser, host: str, port: int) -> socket.socket:
+def _listen(parser: OneLineParser, host: str, number: int) -> socket.socket:
     """A listening socket, made here so that a port in use is one line and the one for 0 is known early."""
     try:
-        return socket.create_server((host, port), family=_family(host), backlog=2048)
+        return socket.create_server((host, number), family=family(host), backlog=2048)
     except OSError as exc:
-        reason = str(exc.strerror).partition(" (")[0]  # Python adds the address, which is said already
-        parser.exit(1, f"{parser.prog}: cannot listen on {host}:{port}: {reason}\n")
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+        parser.exit(1, f"{parser.prog}: cannot listen on {host}:{number}: {reason(exc)}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`make demo`: the service and the RunningHub simulator together, until Ctrl-C. No key, no internet."""
 
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -9,23 +10,17 @@ import sys
 import time
 import urllib.request
 
+from simulator.command_line import MAX_PORT, OneLineParser, family, port, reason, url_host
+
 DEMO_KEY = "0123456789abcdef0123456789abcdef"
 START_TIMEOUT_S = 30
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--simulator-port", type=int, default=9000)
-    options = parser.parse_args()
-    for host, port, name in [
-        (options.host, options.port, "PORT"),
-        ("127.0.0.1", options.simulator_port, "SIMULATOR_PORT"),
-    ]:
-        if is_taken(host, port):
-            print(f"Port {port} is in use. Choose another: make demo {name}={port + 1}", file=sys.stderr)
-            return 1
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    check_port(parser, options.host, options.port, "PORT")
+    check_port(parser, "127.0.0.1", options.simulator_port, "SIMULATOR_PORT")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = start(options)
     try:
@@ -36,14 +31,31 @@ def main() -> int:
         end(processes)
 
 
-def is_taken(host: str, port: int) -> bool:
+def _parser() -> OneLineParser:
+    """Options; without one, the environment variable of that name applies, as it does for `make demo`."""
+    parser = OneLineParser(prog="python -m simulator.demo", description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1")
+    for option, variable, default in (
+        ("--port", "PORT", "8000"),
+        ("--simulator-port", "SIMULATOR_PORT", "9000"),
+    ):
+        parser.add_argument(option, type=port, default=os.environ.get(variable) or default)
+    return parser
+
+
+def check_port(parser: OneLineParser, host: str, number: int, variable: str) -> None:
+    """End with one line when nothing can listen there."""
     try:
-        with socket.socket() as probe:
+        with socket.socket(family(host)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError:
-        return True
-    return False
+            probe.bind((host, number))
+    except OSError as exc:
+        advice = ""
+        if exc.errno == errno.EADDRINUSE:
+            advice = (
+                f" Choose another: make demo {variable}={number + 1 if number < MAX_PORT else number - 1}"
+            )
+        parser.exit(1, f"{parser.prog}: cannot listen on {host}:{number}: {reason(exc)}.{advice}\n")
 
 
 def start(options: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
@@ -65,17 +77,17 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
 
 def follow(processes: list[subprocess.Popen[bytes]], options: argparse.Namespace) -> int:
     """Print the addresses once both respond, and wait until one of them ends."""
-    address = f"http://{options.host}:{options.port}"
+    address = f"http://{url_host(options.host)}:{options.port}"
     wait_until_healthy(f"{address}/health", processes)
     if all(process.poll() is None for process in processes):
-        told = f"""
+        addresses = f"""
   The page                {address}/
   The API, to try out     {address}/docs
   RunningHub simulator    http://127.0.0.1:{options.simulator_port}/
 
   Nothing is charged: tasks run on the simulator. Ctrl-C ends both.
 """
-        print(told, flush=True)  # at once, into a file or a pipe too
+        print(addresses, flush=True)  # at once, into a file or a pipe too
     while all(process.poll() is None for process in processes):
         time.sleep(0.2)
     return 1

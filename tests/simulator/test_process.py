@@ -84,7 +84,7 @@ async def test_the_process_stops_at_once_while_a_request_hangs() -> None:
         (["--slots", "many"], "argument --slots: Input should be a valid integer"),
         (["--faults", "{"], "argument --faults: no JSON"),
         (["--faults", '{"run": {"kind": "fire"}}'], "argument --faults.run"),
-        (["--port", "70000"], "argument --port: '70000' is no port number"),
+        (["--port", "70000"], "argument --port: '70000' is not a port number"),
         (["--public-url", "ftp://x"], "argument --public-url: 'ftp://x' is no http:// or https:// address"),
         (["--fire"], "unrecognized arguments: --fire"),
     ],
