@@ -92,7 +92,7 @@ def floor(upstream: Server) -> Iterator[Server]:
 
 @contextmanager
 def simulator(**switches: object) -> Iterator[Server]:
-    """The stand-in for RunningHub."""
+    """The RunningHub simulator."""
     arguments = ["-m", "simulator"]
     for name, value in switches.items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
@@ -102,7 +102,7 @@ def simulator(**switches: object) -> Iterator[Server]:
 
 @contextmanager
 def aged_upstream() -> Iterator[Server]:
-    """The stand-in whose tasks may have any age (see `bench.upstream`)."""
+    """The simulator whose tasks may have any age (see `bench.upstream`)."""
     arguments = [*UVICORN, "bench.upstream:app", "--app-dir", str(ROOT)]
     with _running(arguments, "/simulator/counters", {}) as server:
         yield server

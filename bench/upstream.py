@@ -1,4 +1,4 @@
-"""The stand-in for RunningHub with tasks of any age, and with a usual run time for each app."""
+"""The simulator with tasks of any age, and with a usual run time for each app."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, FastAPI, Request
 from pydantic import BaseModel
 
-from simulator import board, file_server, runninghub, runninghub_v2
+from simulator import control, file_server, runninghub, runninghub_v2
 from simulator.apps import APPS, AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from simulator.context import Simulator, simulator_of
 from simulator.payments import Payment
@@ -102,5 +102,5 @@ async def get_tasks(request: Request) -> list[Watched]:
 state = AgedState()
 app = FastAPI(routes=[*runninghub.ROUTES, *runninghub_v2.ROUTES, *file_server.ROUTES])
 app.state.simulator = Simulator(state, UploadStore(), Webhooks(state), public_url=None)
-app.include_router(board.router)
+app.include_router(control.router)
 app.include_router(router)

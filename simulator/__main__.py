@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     parser = _parser()
     options = parser.parse_args(arguments)
     switches = _switches(parser, vars(options))
@@ -134,10 +134,10 @@ def _parser() -> OneLineParser:
         "--tls-directory", type=Path, help="where the certificate is written (default: a temporary one)"
     )
     parser.add_argument("--seed", type=int, default=0, help="for run times, failures and faults (default: 0)")
-    board = parser.add_argument_group("switches")
+    group = parser.add_argument_group("switches")
     for name, field in Switches.model_fields.items():
         default = "none" if name in JSON_SWITCHES else field.default
-        board.add_argument(
+        group.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=_metavar(name, field.annotation),
             help=f"{field.description} (default: {default})".replace("%", "%%"),

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from starlette.exceptions import HTTPException
 
-from simulator import board, catalogue, file_server, replies, runninghub, runninghub_v2, websocket
+from simulator import catalogue, control, file_server, replies, runninghub, runninghub_v2, websocket
 from simulator.apps import Host
 from simulator.context import Simulator
 from simulator.faults import FaultLayer
@@ -60,7 +60,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.simulator = simulator
-    app.include_router(board.router)
+    app.include_router(control.router)
     app.add_exception_handler(404, wrong_path)
     app.add_exception_handler(405, wrong_path)
     app.add_middleware(ListenerLayer, files_port=files_port)

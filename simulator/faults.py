@@ -136,9 +136,9 @@ def _faults_of(faults: Faults, endpoint: Endpoint) -> Iterator[Fault]:
 def _depends_on_members(state: State) -> bool:
     """Whether a fault depends on a request's key or instance type, so that its body must be read first."""
     accounts = state.switches.accounts.values()
-    boards = [state.switches.faults, *(account.faults for account in accounts)]
-    faults = [fault for board in boards for found in board.values() for fault in _as_list(found)]
-    return any(account.faults for account in accounts) or any(fault.instance_types for fault in faults)
+    all_faults = [state.switches.faults, *(account.faults for account in accounts)]
+    every = [fault for faults in all_faults for found in faults.values() for fault in _as_list(found)]
+    return any(account.faults for account in accounts) or any(fault.instance_types for fault in every)
 
 
 def _as_list(found: Fault | list[Fault]) -> list[Fault]:

@@ -121,7 +121,7 @@ def cover_picture(app: App) -> bytes:
 
 
 def tone(digest: bytes) -> bytes:
-    """Two seconds of a chord whose pitch depends on what was asked."""
+    """Two seconds of a chord whose pitch depends on the values."""
     rate, base = 22_050, 220 * 2 ** (digest[0] % 12 / 12)
     samples = (
         math.sin(2 * math.pi * base * n / rate) + math.sin(3 * math.pi * base * n / rate) / 2

@@ -38,7 +38,7 @@ Start = Callable[[Simulator, Any, Submission], Awaitable[Task | Refusal]]
 def submission_of(
     simulator: Simulator, members: dict[str, Any], body: bytes, api_key: str, request: Request
 ) -> Submission:
-    """What a request asks to be started, with the addresses that its results will have."""
+    """A request to start something, with the addresses that its results will have."""
     return Submission(members, body, api_key, simulator.base_url(request), simulator.files_base_url(request))
 
 

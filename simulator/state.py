@@ -226,7 +226,7 @@ class State:
             "status": task.status(now),
             "started_at": task.started_at,
             "finished_at": task.ended_at if ended else None,
-            "outputs_asked": task.polls,
+            "polls": task.polls,
         }
 
     def _next_fails(self) -> bool:

@@ -195,5 +195,5 @@ async def _read(request: Request, form: UploadForm, bytes_per_second: int) -> Up
 
 
 def last_members(form: UploadForm) -> dict[str, Any]:
-    """The form's members for the switch board."""
+    """The form's members, for tests that check what was sent."""
     return {**form.fields, "file": {"filename": form.file_name, "size": form.size}}

@@ -34,7 +34,7 @@ class Webhooks:
         self._timers.clear()
 
     def watch(self, task: Task) -> None:
-        """Send the TASK_END when the task ends; called again after a cancel, it looks at the new end."""
+        """Send the TASK_END when the task ends; called again after a cancel, it is sent at the new end."""
         if not task.run.webhook_url or self._state.switches.webhook == "off":
             return
         if earlier := self._timers.get(task.id):
@@ -54,7 +54,7 @@ class Webhooks:
         await self.send(task)
 
     async def _deliver(self, url: str, body: dict[str, object]) -> None:
-        """Up to three attempts, until one is answered with 2xx."""
+        """Up to three attempts, until one gets 2xx."""
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=httpx.Timeout(TIMEOUT_S, pool=None), trust_env=False)
         for attempt in range(ATTEMPTS):

@@ -192,7 +192,7 @@ def test_many_who_watch_and_wait_all_see_the_end_and_ask_runninghub_no_more_ofte
         assert set(pool.map(last_status, range(40))) == {"SUCCESS"}
     runninghub_id = client.get(f"/tasks/{task_id}").json()["runninghub_task_id"]
     tasks = httpx.get(f"{simulator.url}/simulator/tasks").json()
-    (asked,) = [task["outputs_asked"] for task in tasks if task["taskId"] == runninghub_id]
+    (asked,) = [task["polls"] for task in tasks if task["taskId"] == runninghub_id]
     assert asked < 40
 
 

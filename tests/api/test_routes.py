@@ -439,12 +439,12 @@ async def test_a_final_status_never_changes_whoever_asks(client: httpx.AsyncClie
     answer = await submit(client)
     task = await until(client, answer["task_id"], "SUCCESS")
     await board.set(forget_tasks=True)
-    asked = [task["outputs_asked"] for task in await board.tasks()]
+    asked = [task["polls"] for task in await board.tasks()]
     queried = await client.post("/task/query_task_status", json={"taskId": task["id"]})
     assert queried.json() == task
     assert_problem(await client.post(f"/tasks/{task['id']}/cancel"), "not_cancellable", 409)
     assert await task_of(client, task["id"]) == task
-    assert [task["outputs_asked"] for task in await board.tasks()] == asked
+    assert [task["polls"] for task in await board.tasks()] == asked
 
 
 # POST /get_node_info
@@ -922,7 +922,7 @@ async def test_reading_a_task_does_not_ask_runninghub(service: Service, board: B
         answer = await submit(client)
         for _ in range(5):
             await task_of(client, answer["task_id"])
-    assert [task["outputs_asked"] for task in await board.tasks()] == [0]
+    assert [task["polls"] for task in await board.tasks()] == [0]
 
 
 async def test_a_wait_answers_at_the_change_or_at_its_end(client: httpx.AsyncClient, board: Board) -> None:
@@ -1196,7 +1196,7 @@ async def test_a_forged_webhook_is_not_found_and_asks_nothing(service: Service, 
             response = await client.post(f"/webhooks/runninghub/{task_id}/{word}", json={})
             assert_problem(response, "task_not_found", 404)
         assert (await task_of(client, answer["task_id"]))["status"] == "RUNNING"
-    assert [task["outputs_asked"] for task in await board.tasks()] == [0]
+    assert [task["polls"] for task in await board.tasks()] == [0]
 
 
 async def test_a_webhook_settles_a_task_whose_paid_call_got_no_answer(service: Service, board: Board) -> None:

@@ -26,7 +26,7 @@ async def test_a_form_has_the_callers_key_in_its_curl(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    ("params", "answer"),
+    ("params", "expected"),
     [
         ({"webappId": "1992755951447109633"}, envelope(301, "apiKey cannot be empty")),
         ({"apiKey": "key"}, envelope(301, "webappId cannot be empty")),
@@ -35,10 +35,10 @@ async def test_a_form_has_the_callers_key_in_its_curl(client: httpx.AsyncClient)
     ],
 )
 async def test_a_form_that_cannot_be_had_is_refused_in_the_envelope(
-    client: httpx.AsyncClient, params: dict[str, str], answer: dict[str, Any]
+    client: httpx.AsyncClient, params: dict[str, str], expected: dict[str, Any]
 ) -> None:
     reply = await client.get("/api/webapp/apiCallDemo", params=params)
-    assert (reply.status_code, reply.json()) == (200, answer)
+    assert (reply.status_code, reply.json()) == (200, expected)
 
 
 def test_the_apps_cover_every_kind_of_field_and_name_each_once() -> None:

@@ -27,7 +27,7 @@ async def test_the_public_list_has_the_ids_in_its_examples_and_is_paged(client: 
     assert set(first["data"]["records"][0]) == {"title", "description", "cover", "invokeExample"}
 
 
-async def test_the_newest_come_first_when_asked_for(client: httpx.AsyncClient) -> None:
+async def test_the_newest_come_first_when_sorted_by_them(client: httpx.AsyncClient) -> None:
     page = await v2(client, "aiapp/list", {"sort": "NEWEST", "size": "2"})
     assert ids(page["data"]["records"]) == [apps.WITH_PASSWORD, apps.ALWAYS_FAILS]
 

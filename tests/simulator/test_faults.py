@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
         ),
     ],
 )
-async def test_a_spoiled_answer_starts_nothing_and_happens_as_often_as_told(
+async def test_a_faulty_response_starts_nothing_and_happens_as_often_as_set(
     client: httpx.AsyncClient, fault: dict[str, Any], status: int, media_type: str, body: bytes
 ) -> None:
     await switch(client, faults={"run": {**fault, "times": 1}})
@@ -40,12 +40,12 @@ async def test_a_spoiled_answer_starts_nothing_and_happens_as_often_as_told(
     assert (reply.status_code, reply.headers["content-type"]) == (status, media_type)
     assert body in reply.content
     assert reply.headers["X-RunningHub-Simulator"] == "true"
-    told = await counters(client)
-    assert (told["runs_accepted"], told["calls"]) == (0, {"run": 1})
+    counted = await counters(client)
+    assert (counted["runs_accepted"], counted["calls"]) == (0, {"run": 1})
     await start(client)
 
 
-async def test_a_spoiled_answer_may_hide_that_the_run_was_accepted(client: httpx.AsyncClient) -> None:
+async def test_a_faulty_response_may_hide_that_the_run_was_accepted(client: httpx.AsyncClient) -> None:
     await switch(client, faults={"run": {"kind": "http_504_html", "handled": True}})
     assert (await client.post("/task/openapi/ai-app/run", json=run_body())).status_code == 504
     assert (await counters(client))["runs_accepted"] == 1
@@ -59,7 +59,7 @@ async def test_of_several_faults_the_first_that_strikes_happens(client: httpx.As
 
 
 @pytest.mark.parametrize("kind", ["hang", "slow_bytes"])
-async def test_a_slow_answer_is_the_real_one(client: httpx.AsyncClient, kind: str) -> None:
+async def test_a_slow_response_is_the_real_one(client: httpx.AsyncClient, kind: str) -> None:
     await switch(client, faults={"run": {"kind": kind, "seconds": 0}})
     await start(client)
     await switch(client, faults={"run": {"kind": "hang", "seconds": 0, "handled": False}})

@@ -37,7 +37,7 @@ async def test_a_file_has_no_cors_headers_and_says_what_it_is(
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("header", "start", "stop"),
     [
         ("bytes=0-99", 0, 100),
         ("bytes=100-", 100, None),
@@ -46,11 +46,11 @@ async def test_a_file_has_no_cors_headers_and_says_what_it_is(
     ],
 )
 async def test_a_part_of_a_file_can_be_fetched(
-    client: httpx.AsyncClient, clock: Clock, asked: str, start: int, stop: int | None
+    client: httpx.AsyncClient, clock: Clock, header: str, start: int, stop: int | None
 ) -> None:
     link = await link_of(client, clock)
     whole = (await client.get(link)).content
-    part = await client.get(link, headers={"Range": asked})
+    part = await client.get(link, headers={"Range": header})
     assert (part.status_code, part.content) == (206, whole[start:stop])
     first = start % len(whole)
     expected = f"bytes {first}-{first + len(part.content) - 1}/{len(whole)}"

@@ -47,9 +47,7 @@ async def test_a_task_is_queued_then_runs_then_has_results(client: httpx.AsyncCl
     assert await poll(client, task_id, "status") == envelope(0, "", "SUCCESS")
 
 
-async def test_the_board_shows_tasks_in_the_order_of_their_start(
-    client: httpx.AsyncClient, clock: Clock
-) -> None:
+async def test_tasks_are_listed_in_the_order_of_their_start(client: httpx.AsyncClient, clock: Clock) -> None:
     item = {"nodeId": "15", "fieldName": "text", "fieldValue": "a dog"}
     first = await start(client, apps.TEXT_TO_IMAGE, item, instanceType="plus")
     second = await start(client, apps.WITH_PASSWORD, accessPassword=apps.ACCESS_PASSWORD)
@@ -70,7 +68,7 @@ async def test_the_board_shows_tasks_in_the_order_of_their_start(
         "accessPasswordGiven": False,
         "status": "RUNNING",
         "finished_at": None,
-        "outputs_asked": 1,
+        "polls": 1,
     }
     assert (tasks[1]["taskId"], tasks[1]["accessPasswordGiven"]) == (second, True)
 
@@ -96,8 +94,9 @@ async def test_a_run_over_the_slots_is_refused_and_starts_nothing(
     assert over.status_code == status
     assert code is None or over.json()["code"] == code
     assert (await run(client, apiKey="another key"))["code"] == 0
-    told = await counters(client)
-    assert (told["runs_accepted"], told["runs_refused"], told["active"], told["max_active"]) == (3, 1, 3, 3)
+    counted = await counters(client)
+    names = ("runs_accepted", "runs_refused", "active", "max_active")
+    assert [counted[name] for name in names] == [3, 1, 3, 3]
     clock.now += 28
     await start(client)
     assert (await counters(client))["active"] == 1
@@ -111,7 +110,7 @@ async def test_without_slots_any_number_runs(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "answer"),
+    ("members", "expected"),
     [
         ({"apiKey": ""}, envelope(301, "apiKey cannot be empty")),
         ({"webappId": None}, envelope(301, "webappId cannot be empty")),
@@ -123,9 +122,9 @@ async def test_without_slots_any_number_runs(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_run_that_does_not_fit_is_refused(
-    client: httpx.AsyncClient, members: dict[str, Any], answer: dict[str, Any]
+    client: httpx.AsyncClient, members: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert await run(client, **members) == answer
+    assert await run(client, **members) == expected
     assert (await counters(client))["runs_refused"] == 1
 
 

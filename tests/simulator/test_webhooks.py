@@ -75,7 +75,7 @@ async def test_an_early_webhook_comes_before_the_runs_own_reply(client: httpx.As
     assert (await poll(client, reply["data"]["taskId"]))["code"] == 0
 
 
-async def test_a_webhook_that_is_not_answered_well_is_sent_three_times() -> None:
+async def test_a_webhook_that_gets_no_2xx_is_sent_three_times() -> None:
     app = create_app(Switches(webhook="early"))
     simulator = app.state.simulator
     webhooks = Webhooks(simulator.state, pause_s=0)

@@ -38,7 +38,7 @@ async def reset(request: Request) -> dict[str, Any]:
 
 @router.get("/simulator/counters", tags=["control"])
 async def get_counters(request: Request) -> dict[str, Any]:
-    """How often each route was asked, and what came of the runs."""
+    """How often each call was made, and what came of the runs."""
     return simulator_of(request).state.counters()
 
 
