@@ -179,6 +179,7 @@ class Database(SqliteFile):
 
         None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists.
         """
+        self.require_no_fault()
         now = self.clock()
         values = {
             **asdict(new),
@@ -205,6 +206,7 @@ class Database(SqliteFile):
 
     async def claim_pending(self, planner: Planner, responding: frozenset[str] = frozenset()) -> list[Task]:
         """Move the heads of the queue that may start now to SUBMITTING, in their order."""
+        self.require_no_fault()
         now = self.clock()
         if not await self._may_claim(planner, responding, now):
             return []

@@ -5,7 +5,6 @@ import gc
 import os
 import secrets
 import signal
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -63,11 +62,12 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
     _check_database_url(settings)
     async with AsyncExitStack() as stack:
         try:
-            secret = _secret_key(settings)
+            # First: while a backup is being restored, neither the key nor the database is the one that stays.
             lock = await stack.enter_async_context(WorkerLock(settings.database_path))
+            secret = _secret_key(settings)
             worker = f"{os.getpid()}-{secrets.token_hex(4)}"
             database = await stack.enter_async_context(Database(settings.database_path, worker=worker))
-        except (DatabaseRefused, OSError, ValueError, sqlite3.Error) as exc:
+        except (DatabaseRefused, OSError, ValueError) as exc:
             raise StartRefused(
                 f"DATABASE_URL={settings.database_url_without_password} cannot be used: {exc}"
             ) from exc

@@ -383,6 +383,7 @@ class HealthResponse(BaseModel):
     database: Literal["ok", "unavailable"]
     runninghub: Literal["configured", "not_configured", "unreachable"]
     tasks: dict[TaskStatus, int]
+    reason: str | None = Field(description="Why the database is unavailable.")
     watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")
     watch_last_beat: str
     runninghub_last_answer: LastRunningHubResponse | None = Field(

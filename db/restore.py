@@ -9,13 +9,11 @@ manually, or by RunningHub's webhook. Tasks that were at RunningHub are polled a
 import asyncio
 import os
 import shutil
-import sqlite3
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from db.copies import CommandRefused, check_copy, copy_database, copy_key, key_path, run_command, sync
-from db.faults import is_busy
 from db.migrations import MIGRATIONS
 from db.sqlite import Connection, SqliteFile
 from db.worker_lock import WorkerLock
@@ -50,17 +48,12 @@ def restore(file: Path, database: Path) -> str:
 
 
 async def _restore_alone(file: Path, database: Path) -> str:
-    try:
-        # Held to the end: a worker that starts meanwhile waits, and opens what was restored.
-        async with WorkerLock(str(database)) as lock:
-            if not lock.is_only_worker:
-                raise _in_use(database)
-            with _draft_folder(database) as folder:
-                return await _restore_in(Path(folder), file, database)
-    except sqlite3.OperationalError as exc:
-        if not is_busy(exc):
-            raise
-        raise _in_use(database) from exc
+    # Held to the end: a worker that starts meanwhile waits, and opens what was restored.
+    async with WorkerLock(str(database)) as lock:
+        if not lock.is_only_worker:
+            raise CommandRefused(f"{database} is in use: stop the service, all its workers, first")
+        with _draft_folder(database) as folder:
+            return await _restore_in(Path(folder), file, database)
 
 
 def _draft_folder(database: Path) -> tempfile.TemporaryDirectory[str]:
@@ -83,10 +76,6 @@ async def _restore_in(folder: Path, file: Path, database: Path) -> str:
     if kept:
         parts.append(f"the database before is kept as {kept}")
     return "; ".join(parts)
-
-
-def _in_use(database: Path) -> CommandRefused:
-    return CommandRefused(f"{database} is in use: stop the service, all its workers, first")
 
 
 async def _mark_waiting(draft: Path) -> int:

@@ -2,9 +2,12 @@
 
 import sqlite3
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Self
 
 import aiosqlite
+
+from db.sqlite import DatabaseRefused
 
 WAIT_S = 10.0
 
@@ -14,7 +17,7 @@ class WorkerLock:
 
     SQLite's own locks serve, since they work on every system and need no further package.
     `is_only_worker` is true on entry when nobody else held the lock; call `share` when what that allowed
-    is done.
+    is done. Raises DatabaseRefused on entry.
     """
 
     is_only_worker = False
@@ -24,16 +27,22 @@ class WorkerLock:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            connect = aiosqlite.connect(self._path, timeout=0, isolation_level=None)
-            self._connection = await stack.enter_async_context(connect)
-            try:
-                await self._connection.execute("BEGIN EXCLUSIVE")
-                self.is_only_worker = True
-            except sqlite3.OperationalError:
-                await self.share()
-            self._stack = stack.pop_all()
+        try:
+            async with AsyncExitStack() as stack:
+                connect = aiosqlite.connect(self._path, timeout=0, isolation_level=None)
+                self._connection = await stack.enter_async_context(connect)
+                await self._lock()
+                self._stack = stack.pop_all()
+        except sqlite3.Error as exc:
+            raise DatabaseRefused(f"the lock file {Path(self._path).name} cannot be used ({exc})") from exc
         return self
+
+    async def _lock(self) -> None:
+        try:
+            await self._connection.execute("BEGIN EXCLUSIVE")
+            self.is_only_worker = True
+        except sqlite3.OperationalError:
+            await self.share()
 
     async def share(self) -> None:
         """Hold the lock together with other workers from now on."""

@@ -1,17 +1,13 @@
 """Tells waiting requests that a task has changed, whichever worker changed it."""
 
 import asyncio
-import logging
-import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from database import Database
 from errors import DatabaseUnavailable
 from models import Task
-
-log = logging.getLogger(__name__)
 
 # Another worker's change is seen within this time; our own wakes the loop at once.
 POLL_S = 0.5
@@ -96,10 +92,8 @@ class ChangeFeed:
         while not self._closed:
             await self._database.wait_for_commit(POLL_S)
             if self._watched:
-                try:
+                with suppress(DatabaseUnavailable):  # logged where it was met; they are read again
                     await self._notify()
-                except (DatabaseUnavailable, sqlite3.Error):
-                    log.exception("changes could not be read; they are read again")
                 await asyncio.sleep(PAUSE_S)
 
     async def _notify(self) -> None:

@@ -83,6 +83,8 @@ class Poller:
             await self._submitter.submit_pending()
             await self._repair()
             self.last_tick = time.time()
+        except DatabaseUnavailable:  # logged where it was met, once a minute
+            return TICK_S
         except Exception:  # whatever one round met, the next one has to come: all tasks depend on this loop
             log.exception("a round of the poller failed")
             return TICK_S

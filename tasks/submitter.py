@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from config import Settings
 from database import Database, Limits, UpdateLimits
 from errors import AppError, DatabaseUnavailable
+from logs import LogLimit
 from models import AccountRow, AccountState, LimiterRow, NewTask, Task, TaskStatus
 from runninghub.accounts import Account, Accounts
 from runninghub.codes import Refusal
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 # How long a submit waits for RunningHub's response; then it returns the row as it is.
 WAIT_S = 2.0
 STORE_RETRY_S = 1.0
+STORE_LOG_INTERVAL_S = 60.0
 BUSY_FROM = 3
 # How long a stop waits for paid calls in flight.
 CLOSING_S = 10.0
@@ -211,10 +214,8 @@ class Submitter:
             log.warning("the accounts' states could not be read")
 
     async def _submit_pending_or_log(self) -> None:
-        try:
+        with suppress(DatabaseUnavailable):  # logged where it was met; the poller tries again
             await self.submit_pending()
-        except DatabaseUnavailable:
-            log.exception("the queue could not be read; the poller tries again")
 
     async def _call(self, task: Task, account: Account) -> Outcome:
         """Make the paid call; returns what its response does to the task and its account."""
@@ -270,16 +271,14 @@ class Submitter:
 
         Returns the task as it then is; None where somebody else has changed it.
         """
+        limit = LogLimit(STORE_LOG_INTERVAL_S)
         while True:
             try:
                 stored = await self._database.store(task.id, outcome.event, limits=outcome.limits)
                 break
-            except DatabaseUnavailable:
-                event = outcome.event
-                known = {"task_id": task.id}
-                if isinstance(event, Accepted):
-                    known["runninghub_task_id"] = event.runninghub_task_id
-                log.exception("a paid call's outcome is not stored yet", extra=known)
+            except DatabaseUnavailable as problem:
+                if limit.allows(task.id):
+                    _log_not_stored(task, outcome.event, problem)
                 await asyncio.sleep(STORE_RETRY_S)
         if stored and stored.status is TaskStatus.PENDING:
             self._may_be_waiting = True
@@ -328,6 +327,14 @@ def _refused(state: AccountState) -> Any:
         return submit_limiter.after_account_refused(account, state, message, now_ms)
 
     return change
+
+
+def _log_not_stored(task: Task, event: Event, problem: DatabaseUnavailable) -> None:
+    """Both ids, so that the run can be found if this process ends first."""
+    known = {"task_id": task.id}
+    if isinstance(event, Accepted):
+        known["runninghub_task_id"] = event.runninghub_task_id
+    log.error("a paid call's outcome is not stored yet: %s", problem.message, extra=known)
 
 
 def _log_outcome(task: Task, outcome: Outcome, stored: Task | None) -> None:

@@ -32,9 +32,11 @@ async def get_health(services: ServicesDep, response: Response) -> HealthRespons
 async def _health(services: Services) -> HealthResponse:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_S):
-            counts = await services.database.count_by_status()
-    except (TimeoutError, DatabaseUnavailable):
-        counts = None
+            counts, reason = await services.database.count_by_status(), None
+    except TimeoutError:
+        counts, reason = None, "The database does not respond."
+    except DatabaseUnavailable as problem:
+        counts, reason = None, problem.message
     last_tick = services.poller.last_tick
     is_stalled = time.time() - last_tick > POLLER_STALLED_S
     last = services.accounts.last_response
@@ -43,6 +45,7 @@ async def _health(services: Services) -> HealthResponse:
         database="ok" if counts is not None else "unavailable",
         runninghub=_runninghub_state(services),
         tasks=counts or {},
+        reason=reason,
         watch="stalled" if is_stalled else "ok",
         watch_last_beat=rfc3339(int(last_tick * 1000)),
         runninghub_last_answer=LastRunningHubResponse(

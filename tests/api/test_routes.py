@@ -1271,6 +1271,7 @@ async def test_health_counts_the_tasks_of_every_status(client: httpx.AsyncClient
         "status": "ok",
         "database": "ok",
         "runninghub": "configured",
+        "reason": None,
         "watch": "ok",
         "watch_last_beat": TIME,
         "runninghub_last_answer": {"at": TIME, "upstream_code": "0"},

@@ -1,7 +1,6 @@
 """Whether a worker is the only one, however the others end."""
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
 from tests.conftest import until
 
@@ -90,6 +90,8 @@ async def test_a_lock_that_cannot_be_taken_leaves_no_thread_that_would_keep_the_
 ) -> None:
     Path(f"{database_path}.workers").write_bytes(b"this is no database at all" * 50)
     before = threading.active_count()
-    with pytest.raises(sqlite3.DatabaseError, match="file is not a database"):
+    with pytest.raises(
+        DatabaseRefused, match=r"^the lock file tasks\.db\.workers cannot be used \(file is not a database\)$"
+    ):
         await WorkerLock(database_path).__aenter__()
     await until(lambda: threading.active_count() <= before)
