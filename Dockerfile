@@ -1,4 +1,4 @@
-# Small, without root, with a health check. Its data (database, secret key) is in the volume /data.
+# Small, without root, with a health check. Its data (database, secret key, outputs) is in the volume /data.
 # Run it with `--restart unless-stopped --stop-timeout 30`: a paid call in flight gets time to be stored.
 FROM python:3.13-slim AS packages
 COPY requirements.lock .
@@ -11,7 +11,8 @@ COPY --from=packages /venv /venv
 COPY . /app/
 WORKDIR /app
 USER gateway
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATABASE_URL=sqlite:////data/tasks.db
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATABASE_URL=sqlite:////data/tasks.db \
+    OUTPUTS_URL=file:///data/outputs
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \

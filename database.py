@@ -9,6 +9,7 @@ from typing import Protocol
 from db import queries
 from db.batched_reads import BatchedReads
 from db.migrations import MIGRATIONS
+from db.output_rows import OutputRows
 from db.sqlite import Connection, Row, SqliteFile
 from models import (
     ACTIVE,
@@ -35,6 +36,7 @@ from transitions import (
     Accepted,
     Columns,
     Event,
+    Finished,
     OutcomeUnknown,
     apply,
     is_public,
@@ -169,6 +171,7 @@ class Database(SqliteFile):
         self.clock = clock
         self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
+        self.outputs = OutputRows(self, clock)
 
     # Submitting
 
@@ -316,6 +319,8 @@ class Database(SqliteFile):
             if columns is None and isinstance(cause, Accepted) and is_stray(task, cause):
                 await self._add_stray(connection, task, cause, now)
             changed = await self._update(connection, task, columns, now) if columns is not None else None
+            if changed is not None and isinstance(cause, Finished):
+                await self.outputs.insert(connection, changed.id, cause.outputs)
             if limits is not None and task.account is not None:
                 await self._update_limits(connection, changed or task, limits, now)
             return changed

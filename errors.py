@@ -100,6 +100,12 @@ class OutputGone(AppError):
     status_code, code = 410, "output_gone"
 
 
+class OutputUnavailable(AppError):
+    """The place where outputs are kept does not respond."""
+
+    status_code, code = 503, "output_unavailable"
+
+
 class RangeNotSatisfiable(AppError):
     """The range lies outside the output."""
 

@@ -4,7 +4,7 @@ Start it with `uvicorn main:app`, or with `python main.py`, which listens at HOS
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -18,9 +18,10 @@ from api.middleware import install_middleware
 from api.openapi import install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
-from api.routers import accounts, health, webhooks
+from api.routers import accounts, health, outputs, webhooks
 from api.schemas import (
     NodeInfoRequest,
+    OutputResponse,
     QueryRequest,
     SettleRequest,
     SubmitRequest,
@@ -47,7 +48,7 @@ from errors import (
 from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
-from models import Kind, Task, TaskStatus
+from models import Kind, Output, Task, TaskStatus
 from services import Services, running
 from tasks.poll_schedule import expected_seconds
 
@@ -93,9 +94,19 @@ DropEmptyValues = BeforeValidator(lambda values: values and [value for value in 
 router = new_router()
 
 
-async def task_response(services: Services, task: Task) -> TaskResponse:
+async def task_response(
+    services: Services, task: Task, outputs: Sequence[Output] | None = None
+) -> TaskResponse:
+    """`outputs` where they have been read already."""
+    if outputs is None:
+        outputs = await services.outputs.of_task(task)
     run_times = await services.run_times.of(task)
-    return TaskResponse.of(task, expected_seconds(run_times), services.monitor.waiting(task))
+    return TaskResponse.of(
+        task,
+        expected_seconds(run_times),
+        services.monitor.waiting(task),
+        [OutputResponse.of(output, services.outputs.link(output)) for output in outputs],
+    )
 
 
 @router.post(
@@ -233,7 +244,9 @@ async def list_tasks(
         limit=limit,
         wanted=PageFilter(statuses=tuple(status or ()), webapp_id=webapp_id or None),
     )
-    return TaskPage(tasks=[await task_response(services, task) for task in tasks], next_cursor=next_cursor)
+    found = await services.outputs.of_tasks(tasks)
+    responses = [await task_response(services, task, found.get(task.id, ())) for task in tasks]
+    return TaskPage(tasks=responses, next_cursor=next_cursor)
 
 
 @router.post(
@@ -261,7 +274,7 @@ async def settle_task(
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application; one per process."""
     configure_logging(settings)
-    routers = (router, accounts.router, webhooks.router, health.router)
+    routers = (router, outputs.router, accounts.router, webhooks.router, health.router)
     # `routes=`, not include_router: that would match every request's route twice.
     routes = [route for each in routers for route in each.routes]
     app = FastAPI(routes=routes, lifespan=lifespan, docs_url=None, redoc_url=None)

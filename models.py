@@ -282,3 +282,58 @@ def utc_now_ms() -> int:
 def rfc3339(ms: int) -> str:
     """`2026-11-23T12:00:00.123Z`."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# A text result of up to this size is in the Task itself.
+MAX_TEXT_BYTES = 64 * 1024
+
+
+class OutputState(StrEnum):
+    """What became of a result file; `state` in the Task's `outputs` of the HTTP contract."""
+
+    KEEPING = "KEEPING"
+    KEPT = "KEPT"
+    TOO_LARGE = "TOO_LARGE"
+    LOST = "LOST"
+    DELETED = "DELETED"
+    NOT_KEPT = "NOT_KEPT"
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutput:
+    """A result as RunningHub returned it; `n` is its place in `result_data`.
+
+    It has a `source_url`, or a `text` that needs no copy, or neither: then it is LOST.
+    """
+
+    n: int
+    state: OutputState
+    media_type: str
+    source_url: str | None = None
+    file_type: str | None = None
+    node_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One row of `outputs`; `expires_ms` is when RunningHub's link stops working.
+
+    `storage_key` names the file where it is kept, or will be. `attempts` counts the leases: it tells the
+    worker that has the row from one whose lease has expired. `failures` counts the downloads that failed.
+    """
+
+    task_id: str
+    n: int
+    state: OutputState
+    source_url: str | None
+    file_type: str | None
+    media_type: str
+    node_id: str | None
+    size: int | None
+    sha256: str | None
+    text: str | None
+    storage_key: str | None
+    attempts: int
+    failures: int
+    expires_ms: int

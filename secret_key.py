@@ -17,6 +17,7 @@ class SecretKey:
     def __init__(self, secret: bytes) -> None:
         self._webhook_key = self._derive(secret, b"webhook")
         self._digest_key = self._derive(secret, b"request digest")
+        self._output_link_key = self._derive(secret, b"output link")
         self._fingerprint_key = self._derive(secret, b"api key fingerprint")
         self._fernet = Fernet(urlsafe_b64encode(self._derive(secret, b"seal")))
 
@@ -51,6 +52,13 @@ class SecretKey:
 
     def is_signature(self, task_id: str, signature: str) -> bool:
         return hmac.compare_digest(self.signature(task_id).encode(), signature.encode())
+
+    def output_signature(self, path: str, expires: int) -> str:
+        """The part of an output's link that nobody else can make."""
+        return hmac.new(self._output_link_key, f"{path} {expires}".encode(), hashlib.sha256).hexdigest()
+
+    def is_output_signature(self, path: str, expires: int, signature: str) -> bool:
+        return hmac.compare_digest(self.output_signature(path, expires).encode(), signature.encode())
 
     def digest(self, text: str) -> str:
         """A fingerprint that tells nothing about the text to whom only reads the database."""

@@ -7,15 +7,22 @@ import secrets
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import SecretStr
 
 from config import Settings
 from database import Database
 from db.sqlite import DatabaseRefused
 from db.worker_lock import WorkerLock
+from files.disk_store import DiskStore
+from files.output_store import OutputStore, StoreUnavailable
+from files.result_download import ResultDownloader
+from files.s3_store import S3Location, S3Store
 from forms.app_hosts import AppHosts
 from forms.cache import FormCache
 from runninghub.accounts import Accounts
@@ -24,13 +31,19 @@ from secret_key import SecretKey
 from task_service import TaskService
 from tasks.account_monitor import AccountMonitor
 from tasks.change_feed import ChangeFeed
+from tasks.output_copier import COPIES_AT_ONCE, OutputCopier
+from tasks.outputs import OUTPUTS_NOT_KEPT, Outputs
 from tasks.poll_schedule import PollSchedule
 from tasks.poller import LEASE_MARGIN_S, Poller
+from tasks.retention import Retention
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
 from webapp_service import WebappService
 
+MB = 2**20
+# A copy that has not ended by then is repeated.
+COPY_TIMEOUT_S = 3600.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,6 +66,11 @@ class Services:
     monitor: AccountMonitor
     poller: Poller
     change_feed: ChangeFeed
+    outputs: Outputs
+    output_store: OutputStore | None
+    output_copier: OutputCopier | None
+    downloads: tuple[ResultDownloader, ResultDownloader]
+    retention: Retention
     secret: SecretKey
 
 
@@ -73,12 +91,17 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
             ) from exc
         pools = await stack.enter_async_context(open_pools(settings.runninghub_timeout_s))
         services = build(settings, secret, database, pools)
+        for downloads in services.downloads:
+            await stack.enter_async_context(downloads)
         fingerprints = {account.name: account.key_fingerprint for account in services.accounts.all}
         await database.assign_accounts(fingerprints)
         await database.worker_seen(is_only_worker=lock.is_only_worker)
         if lock.is_only_worker:
             await services.submitter.give_up_stale(is_only_worker=True)
             await database.pull_due(longest_ms=int(settings.poll_interval_max_s * 1000))
+            await database.outputs.pull_due(longest_ms=0)
+        await _prepare(services.output_store, is_only_worker=lock.is_only_worker)
+        if lock.is_only_worker:
             await lock.share()
         await stack.enter_async_context(_working(services))
         # What the start made lives as long as the process: the collector need not visit it again.
@@ -95,6 +118,13 @@ def _check_database_url(settings: Settings) -> None:
     folder = Path(settings.database_path).absolute().parent
     if not folder.is_dir():
         raise StartRefused(f"{start}: the folder {folder} does not exist")
+
+
+async def _prepare(store: OutputStore | None, *, is_only_worker: bool) -> None:
+    """A place for outputs that does not work stops no task: copies wait for it, and /health says so."""
+    with suppress(StoreUnavailable):
+        if store is not None:
+            await store.prepare(is_only_worker=is_only_worker)
 
 
 def _secret_key(settings: Settings) -> SecretKey:
@@ -125,6 +155,22 @@ def build(settings: Settings, secret: SecretKey, database: Database, pools: Pool
     )
     poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
     monitor.on_freed = poller.wake
+    store = _output_store(settings)
+    account_hosts = {urlsplit(account.base_url).hostname or "" for account in settings.accounts}
+    # Two clients: however many pages have outputs relayed, copies go on.
+    copies = ResultDownloader(account_hosts, max_connections=COPIES_AT_ONCE, total_s=COPY_TIMEOUT_S)
+    relays = ResultDownloader(account_hosts)
+    copier = (
+        OutputCopier(
+            database.outputs,
+            store,
+            copies,
+            clock=database.clock,
+            max_file_bytes=int(settings.outputs_max_file_mb * MB),
+        )
+        if store
+        else None
+    )
     return Services(
         settings=settings,
         database=database,
@@ -137,8 +183,46 @@ def build(settings: Settings, secret: SecretKey, database: Database, pools: Pool
         monitor=monitor,
         poller=poller,
         change_feed=ChangeFeed(database),
+        outputs=Outputs(
+            database.outputs,
+            store,
+            relays,
+            secret,
+            link_ttl_s=settings.outputs_link_ttl_s,
+            clock=database.clock,
+        ),
+        output_store=store,
+        output_copier=copier,
+        downloads=(copies, relays),
+        retention=Retention(database, settings),
         secret=secret,
     )
+
+
+def _output_store(settings: Settings) -> OutputStore | None:
+    """The place that OUTPUTS_URL names; None: outputs are not kept."""
+    if settings.outputs_url == OUTPUTS_NOT_KEPT:
+        return None
+    parts = urlsplit(settings.outputs_url)
+    if parts.scheme == "s3":
+        return S3Store(
+            S3Location(
+                parts.netloc,
+                prefix=parts.path.strip("/"),
+                is_virtual_hosted=parse_qs(parts.query).get("virtual_hosted") == ["true"],
+                endpoint=settings.aws_endpoint_url,
+                region=settings.aws_region,
+                access_key_id=settings.aws_access_key_id,
+                secret_access_key=_value(settings.aws_secret_access_key),
+                session_token=_value(settings.aws_session_token),
+            )
+        )
+    folder = Path(parts.path).absolute()
+    return DiskStore(folder, min_free_bytes=int(settings.outputs_min_free_mb * MB))
+
+
+def _value(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 @asynccontextmanager
@@ -146,8 +230,15 @@ async def _working(services: Services) -> AsyncIterator[None]:
     """Run the loops; at the end accept no more work, then wait for paid calls in flight."""
     loops = [
         asyncio.create_task(loop)
-        for loop in (services.monitor.run(), services.poller.run(), services.change_feed.run())
+        for loop in (
+            services.monitor.run(),
+            services.poller.run(),
+            services.change_feed.run(),
+            services.retention.run(),
+        )
     ]
+    if services.output_copier:
+        loops.append(asyncio.create_task(services.output_copier.run()))
 
     def stop() -> None:
         services.change_feed.close()
@@ -164,6 +255,8 @@ async def _working(services: Services) -> AsyncIterator[None]:
         await services.forms.close()
         await services.submitter.close()
         await services.webapps.close()
+        if services.output_store:
+            await services.output_store.close()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from runninghub.replies import PollResult, RunState, cost_of, run_seconds
 from runninghub.webhook import RUNNINGHUB_ID
 from secret_key import SecretKey
 from tasks.account_monitor import AccountMonitor
+from tasks.outputs import OUTPUTS_NOT_KEPT, new_outputs
 from tasks.poll_schedule import PollSchedule
 from tasks.submit_limiter import after_slot_freed
 from tasks.submitter import Submitter
@@ -401,7 +402,8 @@ class TaskService:
         seconds = run_seconds(results)
         if seconds is None and task.accepted_ms:
             seconds = max(0.0, (self._database.clock() - task.accepted_ms) / 1000)
-        return Finished(runninghub_id, results, seconds, cost, micros)
+        outputs = new_outputs(results, is_kept=self._settings.outputs_url != OUTPUTS_NOT_KEPT)
+        return Finished(runninghub_id, results, seconds, cost, micros, outputs)
 
     async def _ended(self, task: Task) -> None:
         extra = {"task_id": task.id, "status": task.status}

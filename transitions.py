@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models import ACTIVE, AT_RUNNINGHUB, CancelReason, Hold, Json, Task, TaskStatus
+from models import ACTIVE, AT_RUNNINGHUB, CancelReason, Hold, Json, NewOutput, Task, TaskStatus
 
 S = TaskStatus
 Columns = dict[str, Any]
@@ -95,6 +95,7 @@ class Finished:
     run_seconds: float | None
     cost: dict[str, str | None] | None
     cost_micros: dict[str, int | None]
+    outputs: tuple[NewOutput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.cors import cors_middleware
-from api.paths import WEBHOOK_PREFIX, is_public
+from api.paths import HAS_TOKEN, WEBHOOK_PREFIX, is_public, is_signed_link
 from api.problems import problem_response
 from config import Settings
 from errors import AppError, ForbiddenHost, Unauthorized
@@ -45,16 +45,19 @@ class AuthMiddleware:
         headers: RawHeaders = dict(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if self._token_digests:
-            return self._token_refusal(path, headers)
+            return self._token_refusal(scope, path, headers)
         return self._host_refusal(path, headers) or self._origin_refusal(scope["method"], path, headers)
 
-    def _token_refusal(self, path: str, headers: RawHeaders) -> AppError | None:
+    def _token_refusal(self, scope: Scope, path: str, headers: RawHeaders) -> AppError | None:
         if is_public(path):
             return None
         digest = token_digest(bearer_token(headers.get(b"authorization", b"")))
         # Every token is compared, so that the time taken does not reveal which one matches.
         matches = [hmac.compare_digest(digest, known) for known in self._token_digests]
         if any(matches):
+            scope[HAS_TOKEN] = True
+            return None
+        if is_signed_link(path, scope["query_string"]):
             return None
         return Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
 

@@ -1,11 +1,24 @@
 """Which paths are public, and which carry a secret."""
 
+import re
+
 WEBHOOK_PREFIX = "/webhooks/runninghub/"
 
 # Served without a token. /docs and what it loads are here because a browser cannot send a token for a page:
 # behind one, nobody could reach Swagger UI's Authorize button. They describe the API and contain no data.
 PUBLIC_PATHS = frozenset({"/", "/health", "/favicon.ico", "/docs", "/openapi.json"})
 PUBLIC_PREFIXES = ("/web/", "/docs/", WEBHOOK_PREFIX)
+
+
+# An output's link is signed: the route checks it.
+OUTPUT_PATH = re.compile(r"/tasks/[^/]+/outputs/[^/]+")
+# In a request's scope: a valid token was sent.
+HAS_TOKEN = "runninghub_gateway.has_token"  # noqa: S105 - a name
+
+
+def is_signed_link(path: str, query: bytes) -> bool:
+    """Whether the request claims to be a signed link; its route has to check the signature."""
+    return OUTPUT_PATH.fullmatch(path) is not None and b"signature=" in query
 
 
 def is_public(path: str) -> bool:

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from forms.values import sent_value
-from models import Task, TaskStatus, WaitCode, rfc3339
+from models import Output, OutputState, Task, TaskStatus, WaitCode, rfc3339
 from task_service import Submission
 from tasks.account_monitor import Waiting
 
@@ -275,6 +275,34 @@ class Cost(BaseModel):
     thirdPartyMoney: str | None = None
 
 
+class OutputResponse(BaseModel):
+    """One result file, and whether it is kept here."""
+
+    n: int = Field(description="Its place in `result_data`.")
+    state: OutputState
+    url: str = Field(description="Relative; works without a token for OUTPUTS_LINK_TTL_S.")
+    file_type: str | None = Field(description="RunningHub's `fileType`: the extension.")
+    media_type: str
+    bytes: int | None
+    sha256: str | None
+    node_id: str | None
+    text: str | None = Field(description="A text result of up to 64 kB.")
+
+    @classmethod
+    def of(cls, output: Output, url: str) -> Self:
+        return cls.model_construct(
+            n=output.n,
+            state=output.state,
+            url=url,
+            file_type=output.file_type,
+            media_type=output.media_type,
+            bytes=output.size,
+            sha256=output.sha256,
+            node_id=output.node_id,
+            text=output.text,
+        )
+
+
 class TaskResponse(BaseModel):
     """A task as this service's database has it."""
 
@@ -293,13 +321,20 @@ class TaskResponse(BaseModel):
     waiting: WaitingResponse | None = Field(description="Why a PENDING task is not running.")
     queue_position: int | None = Field(description="While PENDING: 1 is next.")
     expected_seconds: int | None = Field(description="The usual run time of this app.")
+    outputs: list[OutputResponse] = Field(description="The result files; empty until SUCCESS.")
     cost: Cost | None = Field(description="What RunningHub charged for the task; null where it does not say.")
     metadata: dict[str, Any] | None = Field(description="The client's own JSON object.")
     rerun_of: str | None = Field(description="The task whose values it repeats.")
     deadline_at: str | None = Field(description="When it is cancelled if it is not final by then.")
 
     @classmethod
-    def of(cls, task: Task, expected_seconds: int | None, waiting: Waiting | None) -> Self:
+    def of(
+        cls,
+        task: Task,
+        expected_seconds: int | None,
+        waiting: Waiting | None,
+        outputs: list[OutputResponse],
+    ) -> Self:
         return cls.model_construct(
             id=task.id,
             status=task.status,
@@ -316,6 +351,7 @@ class TaskResponse(BaseModel):
             waiting=WaitingResponse.of(waiting) if waiting else None,
             queue_position=task.queue_position,
             expected_seconds=expected_seconds,
+            outputs=outputs,
             cost=Cost(**task.cost) if task.cost else None,
             metadata=task.metadata,
             rerun_of=task.rerun_of,
@@ -378,10 +414,14 @@ class LastRunningHubResponse(BaseModel):
     at: str
 
 
+OutputsState = Literal["ok", "no_space", "unavailable", "off"]
+
+
 class HealthResponse(BaseModel):
     status: Literal["ok", "unavailable"]
     database: Literal["ok", "unavailable"]
     runninghub: Literal["configured", "not_configured", "unreachable"]
+    outputs: OutputsState = Field(description="Whether results are being kept; the log has details.")
     tasks: dict[TaskStatus, int]
     reason: str | None = Field(description="Why the database is unavailable.")
     watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")

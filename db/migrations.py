@@ -230,4 +230,46 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE workers (id TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    # Kept outputs. Triggers note files that no row refers to any more, whichever statement removed the row.
+    """
+    CREATE TABLE outputs (
+        task_id TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('KEEPING', 'KEPT', 'TOO_LARGE', 'LOST', 'DELETED', 'NOT_KEPT')),
+        source_url TEXT,
+        file_type TEXT,
+        media_type TEXT NOT NULL,
+        node_id TEXT,
+        size INTEGER,
+        sha256 TEXT,
+        text TEXT,
+        storage_key TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        failures INTEGER NOT NULL DEFAULT 0,
+        next_try_ms INTEGER,
+        expires_ms INTEGER NOT NULL,
+        kept_ms INTEGER,
+        PRIMARY KEY (task_id, n)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX outputs_due ON outputs (next_try_ms) WHERE next_try_ms IS NOT NULL;
+    CREATE INDEX outputs_by_file ON outputs (storage_key) WHERE storage_key IS NOT NULL;
+    CREATE INDEX outputs_by_age ON outputs (kept_ms) WHERE state = 'KEPT';
+    CREATE TABLE files_to_delete (
+        storage_key TEXT PRIMARY KEY,
+        next_try_ms INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX files_to_delete_due ON files_to_delete (next_try_ms);
+    CREATE TRIGGER outputs_of_deleted_task AFTER DELETE ON tasks BEGIN
+        DELETE FROM outputs WHERE task_id = OLD.id;
+    END;
+    CREATE TRIGGER file_of_deleted_output AFTER DELETE ON outputs WHEN OLD.storage_key IS NOT NULL BEGIN
+        INSERT OR IGNORE INTO files_to_delete (storage_key) SELECT OLD.storage_key
+            WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE storage_key = OLD.storage_key);
+    END;
+    CREATE TRIGGER file_of_changed_output AFTER UPDATE OF storage_key ON outputs
+        WHEN OLD.storage_key IS NOT NULL AND OLD.storage_key IS NOT NEW.storage_key BEGIN
+        INSERT OR IGNORE INTO files_to_delete (storage_key) SELECT OLD.storage_key
+            WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE storage_key = OLD.storage_key);
+    END;
+    """,
 )

@@ -30,7 +30,7 @@ class DiskStore:
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         self._root = root
         self._incoming = root / ".incoming"
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
 
     async def prepare(self, *, is_only_worker: bool) -> None:
         await asyncio.to_thread(self._prepare, is_only_worker)
@@ -62,9 +62,8 @@ class DiskStore:
             await asyncio.to_thread(draft.discard)
         return stored
 
-    async def open(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
-        file = await asyncio.to_thread(self._open, key)
-        return _read(file, start, stop)
+    async def open(self, key: str, start: int, stop: int) -> "_FileReader":
+        return _FileReader(await asyncio.to_thread(self._open, key), start, stop)
 
     async def size(self, key: str) -> int | None:
         try:
@@ -122,10 +121,10 @@ class DiskStore:
     def _check_space(self, wanted_bytes: int) -> None:
         with self._translated_errors():
             free = shutil.disk_usage(self._root).free
-        if free - wanted_bytes < self._min_free_bytes:
+        if free - wanted_bytes < self.min_free_bytes:
             raise NotEnoughSpace(
                 f"{self._root} has {free // 2**20} MB of free space;"
-                f" OUTPUTS_MIN_FREE_MB={self._min_free_bytes // 2**20} have to stay free"
+                f" OUTPUTS_MIN_FREE_MB={self.min_free_bytes // 2**20} have to stay free"
             )
 
     def _path(self, key: str) -> Path:
@@ -183,16 +182,26 @@ class _Draft:
             self.path.unlink(missing_ok=True)
 
 
-async def _read(file: BinaryIO, start: int, stop: int) -> AsyncGenerator[bytes]:
-    with file:
-        position = start
-        while position < stop:
-            wanted = min(READ_BYTES, stop - position)
-            chunk = await asyncio.to_thread(os.pread, file.fileno(), wanted, position)
+class _FileReader:
+    """Part of an open file; each chunk is read in a thread."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self._file = file
+        self._start = start
+        self._stop = stop
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        position = self._start
+        while position < self._stop:
+            wanted = min(READ_BYTES, self._stop - position)
+            chunk = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, position)
             if not chunk:
                 raise StoreUnavailable("a kept file is shorter than it was")
             position += len(chunk)
             yield chunk
+
+    async def aclose(self) -> None:
+        self._file.close()
 
 
 def _sync_folder(folder: Path) -> None:

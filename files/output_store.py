@@ -1,6 +1,6 @@
 """What a place for kept outputs offers, and how it fails. `DiskStore` and `S3Store` are the two places."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,14 @@ class FileMissing(Exception):
     """The store works and has no file with this key."""
 
 
+class ByteStream(Protocol):
+    """Bytes on their way to a reader, who closes it, also where nothing was read."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class OutputStore(Protocol):
     """Every method but `close` raises StoreUnavailable where the store does not work at the moment."""
 
@@ -50,7 +58,7 @@ class OutputStore(Protocol):
         `name` is unique to the output; a store may ignore it for a better key.
         """
 
-    async def open(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
+    async def open(self, key: str, start: int, stop: int) -> ByteStream:
         """The bytes from `start` up to, not including, `stop`. Raises FileMissing before the first one."""
 
     async def size(self, key: str) -> int | None:

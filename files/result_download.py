@@ -33,9 +33,10 @@ class DownloadFailed(Exception):
     The text names no address: a result's link contains a signature.
     """
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, *, is_timeout: bool = False) -> None:
         super().__init__(reason)
         self.status = status
+        self.is_timeout = is_timeout
 
 
 class ResultNotAllowed(Exception):
@@ -57,6 +58,9 @@ class Download:
         found = _MEDIA_TYPE.match(response.headers.get("Content-Type", ""))
         self.media_type = found[0].lower() if found else None
 
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        return self.chunks()
+
     async def chunks(self, max_bytes: int | None = None) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises DownloadFailed if it is cut off, ResultTooLarge over the limit."""
         if max_bytes is not None and (self.content_length or 0) > max_bytes:
@@ -75,6 +79,9 @@ class Download:
 
     def close(self) -> None:
         self._response.close()
+
+    async def aclose(self) -> None:
+        self.close()
 
 
 class ResultDownloader:
@@ -189,7 +196,7 @@ def _usable(response: aiohttp.ClientResponse) -> Download:
 def _failed(exc: Exception) -> DownloadFailed:
     """The texts of these errors may contain the address."""
     if isinstance(exc, TimeoutError):
-        return DownloadFailed("the file's host took too long")
+        return DownloadFailed("the file's host took too long", is_timeout=True)
     if isinstance(exc, aiohttp.ClientPayloadError):
         return DownloadFailed("the transfer broke off")
     if isinstance(exc, aiohttp.ClientConnectorError):

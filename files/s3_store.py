@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as ObjectStore
 
-from files.output_store import Claim, FileMissing, StoredFile, StoreUnavailable
+from files.output_store import ByteStream, Claim, FileMissing, StoredFile, StoreUnavailable
 
 # The smallest part that S3 accepts; two at a time, so that a copy needs little memory.
 PART_BYTES = 5 * 1024 * 1024
@@ -22,7 +22,7 @@ PARTS_AT_ONCE = 2
 READ_BYTES = 128 * 1024
 STALLED_S = 30
 # For how long a put that was cancelled may take to remove the parts that it has already sent.
-ABORT_S = 10.0
+ABORT_S = 5.0
 # obstore's threads finish a call a moment after its result is here. A process that ends within that moment
 # is aborted (about every third one in our tests; none after a twentieth of a second).
 SETTLE_S = 0.3
@@ -95,7 +95,7 @@ class S3Store:
                 raise source.error from None
             raise
 
-    async def open(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
+    async def open(self, key: str, start: int, stop: int) -> ByteStream:
         if start >= stop:
             return _no_bytes()
         with self._translated_errors():

@@ -20,7 +20,8 @@ class LeasedWork(Generic[Item]):
 
     `lease(limit)` claims up to `limit` due items. `work(item)` does one and stores its outcome: the end, or
     when to try again; where it raises, the item stays leased and comes back when the lease expires.
-    `renew(items)` extends the leases of what is in progress, every `renew_s`.
+    `renew(items)` extends the leases of what is in progress, every `renew_s`; work that never lasts longer
+    than a lease needs none.
     """
 
     def __init__(
@@ -29,10 +30,10 @@ class LeasedWork(Generic[Item]):
         *,
         lease: Callable[[int], Awaitable[Sequence[Item]]],
         work: Callable[[Item], Awaitable[None]],
-        renew: Callable[[Sequence[Item]], Awaitable[None]],
         at_once: int,
         interval_s: float,
-        renew_s: float,
+        renew: Callable[[Sequence[Item]], Awaitable[None]] | None = None,
+        renew_s: float = 0.0,
     ) -> None:
         self._name = name
         self._lease = lease
@@ -68,7 +69,7 @@ class LeasedWork(Generic[Item]):
             log.exception("%s: a round failed", self._name)
 
     async def _renew_leases(self) -> None:
-        if self._in_progress and time.monotonic() >= self._next_renewal:
+        if self._renew and self._in_progress and time.monotonic() >= self._next_renewal:
             self._next_renewal = time.monotonic() + self._renew_s
             await self._renew(list(self._in_progress.values()))
 

@@ -20,6 +20,7 @@ async def serving(simulator_url: str, directory: Path, **settings: Any) -> Async
         "runninghub_api_key": API_KEY,
         "runninghub_base_url": simulator_url,
         "database_url": f"sqlite:///{directory / 'tasks.db'}",
+        "outputs_url": f"file://{directory / 'outputs'}",
         "poll_interval_s": 0.05,
         "poll_interval_max_s": 0.1,
     }

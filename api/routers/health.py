@@ -7,8 +7,9 @@ from typing import Literal
 from fastapi import Response
 
 from api.dependencies import ServicesDep, new_router
-from api.schemas import HealthResponse, LastRunningHubResponse
+from api.schemas import HealthResponse, LastRunningHubResponse, OutputsState
 from errors import DatabaseUnavailable
+from files.output_store import NotEnoughSpace
 from models import rfc3339
 from services import Services
 
@@ -44,6 +45,7 @@ async def _health(services: Services) -> HealthResponse:
         status="ok" if counts is not None and not is_stalled else "unavailable",
         database="ok" if counts is not None else "unavailable",
         runninghub=_runninghub_state(services),
+        outputs=_outputs_state(services),
         tasks=counts or {},
         reason=reason,
         watch="stalled" if is_stalled else "ok",
@@ -54,6 +56,16 @@ async def _health(services: Services) -> HealthResponse:
         if last
         else None,
     )
+
+
+def _outputs_state(services: Services) -> OutputsState:
+    """Outputs that are not being kept stop no task, so that the service is ready all the same."""
+    if services.output_copier is None:
+        return "off"
+    problem = services.output_copier.problem
+    if problem is None:
+        return "ok"
+    return "no_space" if isinstance(problem, NotEnoughSpace) else "unavailable"
 
 
 def _runninghub_state(services: Services) -> Literal["configured", "not_configured", "unreachable"]:

@@ -51,7 +51,11 @@ async def put(store: OutputStore, data: bytes = DATA, *, name: str = "task-1/0")
 
 
 async def content(store: OutputStore, key: str, start: int, stop: int) -> bytes:
-    return b"".join([chunk async for chunk in await store.open(key, start, stop)])
+    reading = await store.open(key, start, stop)
+    try:
+        return b"".join([chunk async for chunk in reading])
+    finally:
+        await reading.aclose()
 
 
 async def test_a_stored_file_is_found_again_with_its_size_and_sha256(store: OutputStore) -> None:

@@ -1,0 +1,66 @@
+"""Every SQL statement about kept outputs, with named parameters."""
+
+OUTPUT_COLUMNS = (
+    "task_id, n, state, source_url, file_type, media_type, node_id, size, sha256, text, storage_key,"
+    " attempts, failures, expires_ms"
+)
+# What is being copied is guarded by its attempt: a worker whose lease has expired changes nothing any more.
+IS_OWN_COPY = "task_id = :task_id AND n = :n AND state = 'KEEPING' AND attempts = :attempts"
+
+INSERT_OUTPUT = """
+    INSERT INTO outputs (task_id, n, state, source_url, file_type, media_type, node_id, size, sha256, text,
+        next_try_ms, kept_ms, expires_ms)
+    VALUES (:task_id, :n, :state, :source_url, :file_type, :media_type, :node_id, :size, :sha256, :text,
+        CASE WHEN :state = 'KEEPING' THEN :now END, CASE WHEN :state = 'KEPT' THEN :now END, :expires_ms)
+    ON CONFLICT DO NOTHING
+"""
+SELECT_OF_TASKS = f"""
+    SELECT {OUTPUT_COLUMNS} FROM outputs WHERE task_id IN (SELECT value FROM json_each(:task_ids))
+    ORDER BY task_id, n
+"""
+HAS_DUE = "SELECT 1 FROM outputs WHERE next_try_ms <= :now LIMIT 1"
+LEASE_DUE = f"""
+    UPDATE outputs SET attempts = attempts + 1, next_try_ms = :lease_until
+    WHERE (task_id, n) IN (
+        SELECT task_id, n FROM outputs WHERE next_try_ms <= :now ORDER BY next_try_ms LIMIT :limit)
+    RETURNING {OUTPUT_COLUMNS}
+"""
+RENEW_LEASE = f"UPDATE outputs SET next_try_ms = :lease_until WHERE {IS_OWN_COPY}"
+# A lease of a killed process, or a time that a clock which has stepped back will not reach for long.
+PULL_DUE = "UPDATE outputs SET next_try_ms = :now WHERE next_try_ms > :farthest"
+# A file that is about to be deleted must not be referred to again.
+CLAIM_KEY = f"""
+    UPDATE outputs SET storage_key = :storage_key WHERE {IS_OWN_COPY}
+        AND NOT EXISTS (SELECT 1 FROM files_to_delete WHERE storage_key = :storage_key)
+    RETURNING n
+"""
+FINISH_KEPT = f"""
+    UPDATE outputs SET state = 'KEPT', next_try_ms = NULL, kept_ms = :now, size = :size, sha256 = :sha256,
+        text = :text, media_type = :media_type
+    WHERE {IS_OWN_COPY} AND storage_key = :storage_key RETURNING n
+"""
+FINISH_UNKEPT = f"""
+    UPDATE outputs SET state = :state, next_try_ms = NULL, storage_key = NULL WHERE {IS_OWN_COPY} RETURNING n
+"""
+RETRY = f"""
+    UPDATE outputs SET next_try_ms = :next_try_ms, failures = :failures WHERE {IS_OWN_COPY}
+"""
+KEEP_AGAIN = """
+    UPDATE outputs SET state = 'KEEPING', next_try_ms = :now, failures = 0, kept_ms = NULL
+    WHERE task_id = :task_id AND n = :n AND state = 'KEPT' AND storage_key IS NOT NULL AND expires_ms > :now
+"""
+HAS_KEEPING = "SELECT 1 FROM outputs WHERE task_id = :task_id AND state = 'KEEPING' LIMIT 1"
+DELETE_KEPT_BEFORE = """
+    UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL WHERE (task_id, n) IN (
+        SELECT task_id, n FROM outputs WHERE state = 'KEPT' AND kept_ms < :before
+        ORDER BY kept_ms LIMIT :limit)
+    RETURNING n
+"""
+HAS_FILE_TO_DELETE = "SELECT 1 FROM files_to_delete WHERE next_try_ms <= :now LIMIT 1"
+LEASE_FILES_TO_DELETE = """
+    UPDATE files_to_delete SET next_try_ms = :lease_until WHERE storage_key IN (
+        SELECT storage_key FROM files_to_delete WHERE next_try_ms <= :now ORDER BY next_try_ms LIMIT :limit)
+    RETURNING storage_key
+"""
+RETRY_FILE_TO_DELETE = "UPDATE files_to_delete SET next_try_ms = :now WHERE next_try_ms > :farthest"
+FILE_DELETED = "DELETE FROM files_to_delete WHERE storage_key = :storage_key"

@@ -1,0 +1,168 @@
+"""The rows of kept outputs: written when a task ends, leased while they are copied, and their files' end."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+
+from db import output_queries as queries
+from db.batched_reads import BatchedReads
+from db.sqlite import Connection, Row, SqliteFile
+from models import NewOutput, Output, OutputState
+
+# RunningHub says that a result's link works for a day.
+LINK_LIFETIME_MS = 24 * 3600 * 1000
+
+
+def _output(row: Row) -> Output:
+    values = dict(zip(row.keys(), row, strict=True))
+    return Output(**values | {"state": OutputState(values["state"])})
+
+
+class OutputRows:
+    """Every operation on outputs. A file is deleted when no row refers to it any more.
+
+    A deletion is stored first, as a row of `files_to_delete` that triggers write: it survives a crash and a
+    store that is down, and until it is done no output can refer to the file again.
+    """
+
+    def __init__(self, file: SqliteFile, clock: Callable[[], int]) -> None:
+        self._file = file
+        self._clock = clock
+        self._of_tasks = BatchedReads(self._read)
+
+    async def insert(self, connection: Connection, task_id: str, outputs: Iterable[NewOutput]) -> None:
+        """Part of the transaction that sets the task to SUCCESS."""
+        now = self._clock()
+        for output in outputs:
+            values = asdict(output) | _text_values(output)
+            values |= {"task_id": task_id, "now": now, "expires_ms": now + LINK_LIFETIME_MS}
+            await connection.execute_fetchall(queries.INSERT_OUTPUT, values)
+
+    # Reading
+
+    async def of_task(self, task_id: str) -> list[Output]:
+        """In the order of `result_data`; empty for a task that has none."""
+        return await self._of_tasks.get(task_id) or []
+
+    async def of_tasks(self, task_ids: Sequence[str]) -> dict[str, list[Output]]:
+        """By task id; a task without outputs is not in it."""
+        return await self._read(set(task_ids))
+
+    async def _read(self, task_ids: set[str]) -> dict[str, list[Output]]:
+        found: dict[str, list[Output]] = {}
+        for row in await self._file.read(queries.SELECT_OF_TASKS, {"task_ids": json.dumps(list(task_ids))}):
+            found.setdefault(row["task_id"], []).append(_output(row))
+        return found
+
+    # Copying
+
+    async def lease(self, *, lease_ms: int, limit: int) -> list[Output]:
+        """Lease up to `limit` outputs whose copy is due; nobody else gets them until the lease expires."""
+        now = self._clock()
+        if not await self._file.read(queries.HAS_DUE, {"now": now}):
+            return []
+        parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
+
+        async def statements(connection: Connection) -> list[Output]:
+            return [_output(row) for row in await connection.execute_fetchall(queries.LEASE_DUE, parameters)]
+
+        return await self._file.write(statements)
+
+    async def renew(self, outputs: Iterable[Output], *, lease_ms: int) -> None:
+        lease_until = self._clock() + lease_ms
+
+        async def statements(connection: Connection) -> None:
+            for output in outputs:
+                await connection.execute_fetchall(
+                    queries.RENEW_LEASE, {**_copy(output), "lease_until": lease_until}
+                )
+
+        await self._file.write(statements)
+
+    async def pull_due(self, *, longest_ms: int) -> None:
+        """Make due what would wait for longer: leased by a killed process, or the clock has stepped back."""
+        parameters = {"now": self._clock(), "farthest": self._clock() + longest_ms}
+
+        async def statements(connection: Connection) -> None:
+            await connection.execute_fetchall(queries.PULL_DUE, parameters)
+            await connection.execute_fetchall(queries.RETRY_FILE_TO_DELETE, parameters)
+
+        await self._file.write(statements)
+
+    async def claim_key(self, output: Output, storage_key: str) -> bool:
+        """Note where the file is about to appear.
+
+        False: the row is not this worker's any more, or a file with this key is about to be deleted.
+        """
+        return await self._change(queries.CLAIM_KEY, {**_copy(output), "storage_key": storage_key})
+
+    async def kept(
+        self, output: Output, *, storage_key: str, size: int, sha256: str, text: str | None, media_type: str
+    ) -> bool:
+        """The file is complete under the claimed key. False: the row is not this worker's any more."""
+        values = {"storage_key": storage_key, "size": size, "sha256": sha256, "text": text}
+        now = self._clock()
+        return await self._change(
+            queries.FINISH_KEPT, {**_copy(output), **values, "media_type": media_type, "now": now}
+        )
+
+    async def not_kept(self, output: Output, state: OutputState) -> bool:
+        """The copy has ended without a file."""
+        return await self._change(queries.FINISH_UNKEPT, {**_copy(output), "state": state})
+
+    async def retry(self, output: Output, *, delay_ms: int, failures: int) -> None:
+        """Try again later."""
+        values = {"next_try_ms": self._clock() + delay_ms, "failures": failures}
+        await self._change(queries.RETRY, {**_copy(output), **values})
+
+    async def keep_again(self, output: Output) -> None:
+        """A kept file has disappeared: copy it once more, while RunningHub's link works."""
+        values = {"task_id": output.task_id, "n": output.n, "now": self._clock()}
+        await self._change(queries.KEEP_AGAIN, values)
+
+    # Deleting
+
+    async def delete_kept_before(self, before_ms: int, *, limit: int) -> int:
+        """Give up outputs that were kept before then, at most `limit`; returns how many."""
+
+        async def statements(connection: Connection) -> int:
+            parameters = {"before": before_ms, "limit": limit}
+            return len(list(await connection.execute_fetchall(queries.DELETE_KEPT_BEFORE, parameters)))
+
+        return await self._file.write(statements)
+
+    async def lease_files_to_delete(self, *, lease_ms: int, limit: int) -> list[str]:
+        """Lease up to `limit` keys of files that nothing refers to."""
+        now = self._clock()
+        if not await self._file.read(queries.HAS_FILE_TO_DELETE, {"now": now}):
+            return []
+        parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
+
+        async def statements(connection: Connection) -> list[str]:
+            rows = await connection.execute_fetchall(queries.LEASE_FILES_TO_DELETE, parameters)
+            return [row["storage_key"] for row in rows]
+
+        return await self._file.write(statements)
+
+    async def file_deleted(self, storage_key: str) -> None:
+        await self._change(queries.FILE_DELETED, {"storage_key": storage_key})
+
+    async def _change(self, sql: str, parameters: dict[str, object]) -> bool:
+        async def statements(connection: Connection) -> bool:
+            return bool(list(await connection.execute_fetchall(sql, parameters)))
+
+        return await self._file.write(statements)
+
+
+def _text_values(output: NewOutput) -> dict[str, object]:
+    """A text is kept in its row, without a copy."""
+    if output.text is None:
+        return {"size": None, "sha256": None}
+    data = output.text.encode()
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _copy(output: Output) -> dict[str, object]:
+    """Names a copy in progress; see IS_OWN_COPY."""
+    return {"task_id": output.task_id, "n": output.n, "attempts": output.attempts}

@@ -1,0 +1,346 @@
+"""Copies of results: every way in which one ends, what is tried again, and what is deleted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.migrations import MIGRATIONS
+from db.output_rows import LINK_LIFETIME_MS, OutputRows
+from db.sqlite import Connection, SqliteFile
+from files.disk_store import DiskStore
+from files.output_store import NotEnoughSpace, OutputStore
+from files.result_download import ResultDownloader
+from files.s3_store import S3Store
+from models import MAX_TEXT_BYTES, Output, OutputState
+from tasks.output_copier import OutputCopier
+from tasks.outputs import new_outputs
+from tests.conftest import Clock, until
+from tests.files.file_host import FileHost, file_host, response
+from tests.files.s3 import s3_bucket
+from tests.processes import free_port
+
+pytestmark = pytest.mark.anyio
+
+MAX_FILE_BYTES = 1000
+S = OutputState
+
+
+# Copies
+
+
+@dataclass(slots=True)
+class Copies:
+    """A copier on a real database, a real store and a bare file host."""
+
+    file: SqliteFile
+    rows: OutputRows
+    store: OutputStore
+    copier: OutputCopier
+    host: FileHost
+    clock: Clock
+
+    async def add(self, task_id: str = "task-1", *, file_type: str = "png", url: str | None = None) -> None:
+        results = [{"fileUrl": url or self.host.url(), "fileType": file_type, "nodeId": "9"}]
+
+        async def statements(connection: Connection) -> None:
+            await connection.execute_fetchall(
+                "INSERT INTO tasks (id, status, created_at, updated_at, node_info)"
+                " VALUES (:id, 'SUCCESS', '', '', '[]')",
+                {"id": task_id},
+            )
+            await self.rows.insert(connection, task_id, new_outputs(results, is_kept=True))
+
+        await self.file.write(statements)
+
+    async def copy_due(self) -> int:
+        """Copy what is due, one after the other; how many that were."""
+        leased = await self.rows.lease(lease_ms=60_000, limit=100)
+        for output in leased:
+            await self.copier.copy(output)
+        return len(leased)
+
+    async def output(self, task_id: str = "task-1") -> Output:
+        (output,) = await self.rows.of_task(task_id)
+        return output
+
+    async def delete_task(self, task_id: str) -> None:
+        async def statements(connection: Connection) -> None:
+            await connection.execute_fetchall("DELETE FROM tasks WHERE id = :id", {"id": task_id})
+
+        await self.file.write(statements)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        loop = asyncio.create_task(self.copier.run())
+        yield
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
+
+    async def content(self, output: Output) -> bytes:
+        reading = await self.store.open(output.storage_key or "", 0, output.size or 0)
+        data = b"".join([chunk async for chunk in reading])
+        await reading.aclose()
+        return data
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, clock: Clock, store: OutputStore, **limits: float) -> AsyncIterator[Copies]:
+    await store.prepare(is_only_worker=True)
+    async with (
+        file_host() as host,
+        ResultDownloader({"127.0.0.1"}, stalled_s=0.2) as downloads,
+        SqliteFile(str(tmp_path / "tasks.db"), MIGRATIONS) as file,
+    ):
+        rows = OutputRows(file, clock)
+        settings: dict[str, Any] = {"max_file_bytes": MAX_FILE_BYTES, **limits}
+        copier = OutputCopier(rows, store, downloads, clock=clock, **settings)
+        yield Copies(file, rows, store, copier, host, clock)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+async def copies(tmp_path: Path, root: Path, clock: Clock) -> AsyncIterator[Copies]:
+    async with opened(tmp_path, clock, DiskStore(root), check_s=0.01) as copies:
+        yield copies
+
+
+def files_in(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+async def test_a_result_is_kept_with_its_size_sha256_and_bytes(copies: Copies) -> None:
+    await copies.add()
+    assert await copies.copy_due() == 1
+    output = await copies.output()
+    digest = sha256(b"a cat").hexdigest()
+    assert (output.state, output.size, output.sha256, output.text) == (S.KEPT, 5, digest, None)
+    assert await copies.content(output) == b"a cat"
+
+
+async def test_a_short_text_is_kept_in_its_row_too(copies: Copies) -> None:
+    copies.host.respond = lambda _: response("\ufeffeine Katze: 猫".encode())
+    await copies.add(file_type="txt")
+    await copies.copy_due()
+    output = await copies.output()
+    assert (output.text, output.media_type) == ("eine Katze: 猫", "text/plain")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"x" * (MAX_TEXT_BYTES + 1)])
+async def test_a_text_that_is_long_or_not_utf8_is_kept_as_a_file_only(
+    tmp_path: Path, clock: Clock, root: Path, data: bytes
+) -> None:
+    async with opened(tmp_path, clock, DiskStore(root), max_file_bytes=len(data)) as copies:
+        copies.host.respond = lambda _: response(data)
+        await copies.add(file_type="txt")
+        await copies.copy_due()
+        output = await copies.output()
+        assert (output.state, output.text) == (S.KEPT, None)
+
+
+async def test_the_hosts_media_type_is_used_where_the_file_type_says_nothing(copies: Copies) -> None:
+    await copies.add(file_type="xyz")
+    await copies.copy_due()
+    assert (await copies.output()).media_type == "image/png"
+
+
+async def test_a_result_over_the_limit_is_not_kept(copies: Copies, root: Path) -> None:
+    copies.host.respond = lambda _: response(bytes(MAX_FILE_BYTES + 1))
+    await copies.add()
+    await copies.copy_due()
+    assert (await copies.output()).state is S.TOO_LARGE
+    assert files_in(root) == []
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/meta-data/", "file:///etc/passwd"])
+async def test_a_result_at_an_address_that_is_not_allowed_is_lost(copies: Copies, url: str) -> None:
+    await copies.add(url=url)
+    await copies.copy_due()
+    assert (await copies.output()).state is S.LOST
+
+
+# Retries
+
+
+async def test_a_failed_download_is_tried_again_after_5_s_growing_to_5_min(copies: Copies) -> None:
+    copies.host.respond = lambda _: response(b"", status="503 Unavailable")
+    await copies.add()
+    delays = []
+    for _ in range(9):
+        began_ms = copies.clock()
+        while not await copies.copy_due():
+            copies.clock.go_on(1)
+        delays.append((copies.clock() - began_ms) / 1000)
+    assert delays[0] == 0
+    for delay, longest in zip(delays[1:], (5, 10, 20, 40, 80, 160, 300, 300), strict=True):
+        assert 0.8 * longest <= delay <= longest
+    copies.host.respond = lambda _: response(b"a cat")
+    copies.clock.go_on(300)
+    await copies.copy_due()
+    assert (await copies.output()).state is S.KEPT
+
+
+async def test_a_result_is_lost_when_its_link_has_expired(copies: Copies) -> None:
+    copies.host.respond = lambda _: response(b"", status="403 Forbidden")
+    await copies.add()
+    copies.clock.go_on(LINK_LIFETIME_MS / 1000 - 1)
+    await copies.copy_due()
+    assert (await copies.output()).state is S.KEEPING
+    copies.clock.go_on(10)
+    await copies.copy_due()
+    assert (await copies.output()).state is S.LOST
+
+
+async def test_a_transfer_that_breaks_off_leaves_no_file_and_is_repeated(copies: Copies, root: Path) -> None:
+    copies.host.respond = lambda _: response(b"a c", length=5)
+    await copies.add()
+    await copies.copy_due()
+    assert ((await copies.output()).state, files_in(root)) == (S.KEEPING, [])
+    copies.host.respond = lambda _: response(b"a cat")
+    copies.clock.go_on(5)
+    await copies.copy_due()
+    assert await copies.content(await copies.output()) == b"a cat"
+
+
+async def test_a_result_that_changed_between_two_copies_leaves_only_the_kept_one(
+    copies: Copies, root: Path
+) -> None:
+    """The first copy's process is killed when its file is in place and its row is not."""
+    await copies.add()
+    (killed,) = await copies.rows.lease(lease_ms=0, limit=1)
+    await copies.rows.claim_key(killed, sha256(b"a cat").hexdigest())
+    (root / sha256(b"a cat").hexdigest()[:2]).mkdir()
+    (root / sha256(b"a cat").hexdigest()[:2] / sha256(b"a cat").hexdigest()).write_bytes(b"a cat")
+    copies.host.respond = lambda _: response(b"a dog")
+    await copies.copy_due()
+    assert (await copies.output()).sha256 == sha256(b"a dog").hexdigest()
+    async with copies.running():
+        await until(lambda: [path.read_bytes() for path in files_in(root)] == [b"a dog"])
+
+
+async def test_a_copy_that_was_cancelled_is_repeated_when_its_lease_has_expired(copies: Copies) -> None:
+    copies.host.respond = lambda _: response(b"a c", length=5)
+    copies.host.is_slow = True
+    await copies.add()
+    async with copies.running():
+        await until(lambda: bool(copies.host.heads))
+    copies.host.respond = lambda _: response(b"a cat")
+    copies.host.is_slow = False
+    assert await copies.copy_due() == 0
+    copies.clock.go_on(60)
+    assert await copies.copy_due() == 1
+    assert (await copies.output()).state is S.KEPT
+
+
+# A store that does not work
+
+
+async def kept(copies: Copies, task_id: str = "task-1") -> bool:
+    return (await copies.output(task_id)).state is S.KEPT
+
+
+async def until_kept(copies: Copies, *task_ids: str) -> None:
+    async with asyncio.timeout(10):
+        while not all([await kept(copies, task_id) for task_id in task_ids]):
+            copies.clock.go_on(1)
+            await asyncio.sleep(0.01)
+
+
+async def test_copies_resume_when_a_folder_that_disappeared_is_back(
+    copies: Copies, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = root.rename(root.with_name("elsewhere"))
+    await copies.add()
+    async with copies.running():
+        await until(lambda: copies.copier.problem is not None)
+        assert str(copies.copier.problem) == f"{root} cannot be used: No such file or directory"
+        assert (await copies.output()).state is S.KEEPING
+        elsewhere.rename(root)
+        await until_kept(copies, "task-1")
+        await until(lambda: copies.copier.problem is None)
+    messages = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert messages == ["outputs are not being kept", "outputs are being kept again"]
+
+
+async def test_copies_resume_when_there_is_space_again(tmp_path: Path, root: Path, clock: Clock) -> None:
+    store = DiskStore(root, min_free_bytes=2**60)
+    async with opened(tmp_path, clock, store, check_s=0.01) as copies:
+        await copies.add()
+        async with copies.running():
+            await until(lambda: copies.copier.problem is not None)
+            assert isinstance(copies.copier.problem, NotEnoughSpace)
+            store.min_free_bytes = 0
+            await until_kept(copies, "task-1")
+
+
+async def test_an_outage_of_the_store_ends_no_copy_however_long_it_lasts(copies: Copies, root: Path) -> None:
+    await copies.add()
+    elsewhere = root.rename(root.with_name("elsewhere"))
+    for _ in range(20):
+        await copies.copy_due()
+        copies.clock.go_on(5)
+    elsewhere.rename(root)
+    await copies.copy_due()
+    assert await kept(copies)
+
+
+@contextmanager
+def an_s3_store(port: int) -> Iterator[S3Store]:
+    with s3_bucket(port=port) as bucket:
+        yield S3Store(bucket.location)
+
+
+@pytest.mark.processes
+async def test_copies_resume_when_an_s3_store_is_back(tmp_path: Path, clock: Clock) -> None:
+    port = free_port()
+    with an_s3_store(port) as store:
+        async with opened(tmp_path, clock, store, check_s=0.01) as copies:
+            await copies.add("task-1")
+            await copies.copy_due()
+            assert await kept(copies, "task-1")
+    async with opened(tmp_path, clock, store, check_s=0.01) as copies:
+        for task_id in ("task-2", "task-3"):
+            await copies.add(task_id)
+        async with copies.running():
+            await until(lambda: str(copies.copier.problem) == "the S3 store could not be reached")
+            with an_s3_store(port):
+                await until_kept(copies, "task-2", "task-3")
+                await until(lambda: copies.copier.problem is None)
+    await store.close()
+
+
+# Deleting
+
+
+async def test_the_file_of_a_deleted_task_is_deleted_with_its_last_output(copies: Copies, root: Path) -> None:
+    for task_id in ("task-1", "task-2"):
+        await copies.add(task_id)
+    await copies.copy_due()
+    (file,) = files_in(root)
+    async with copies.running():
+        await copies.delete_task("task-1")
+        assert await copies.rows.lease_files_to_delete(lease_ms=0, limit=10) == []
+        await copies.delete_task("task-2")
+        await until(lambda: not file.exists())
+
+
+async def test_a_file_that_cannot_be_deleted_now_is_deleted_later(copies: Copies, root: Path) -> None:
+    await copies.add()
+    await copies.copy_due()
+    await copies.delete_task("task-1")
+    elsewhere = root.rename(root.with_name("elsewhere"))
+    (key,) = await copies.rows.lease_files_to_delete(lease_ms=0, limit=10)
+    await copies.copier.delete_file(key)
+    elsewhere.rename(root)
+    async with copies.running():
+        await until(lambda: not files_in(root))
