@@ -1,11 +1,12 @@
 """The operations on a task: validate, store, submit, wait; poll, cancel, settle, rerun."""
 
+import asyncio
 import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cachetools import LRUCache
@@ -64,7 +65,8 @@ REMEMBERED_HOSTS = 10_000
 class Submission:
     """What a front end wants to run; `node_info` holds only members that RunningHub accepts, all strings.
 
-    `values` is the alternative to `node_info`: values by the keys of the form's schema.
+    `values` is the alternative to `node_info`: values by the keys of the form's schema. `batch` is the text
+    of all submissions that came with one Idempotency-Key.
     """
 
     node_info: list[dict[str, str]] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Submission:
     deadline_s: float | None = None
     idempotency_key: str | None = None
     rerun_of: str | None = None
+    batch: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -100,6 +103,7 @@ class Submission:
             "webhook_url": self.webhook_url,
             "deadline_s": self.deadline_s,
             "rerun_of": self.rerun_of,
+            "batch": self.batch,
         }
         # Without them, the text is that of the first release: its keys stay valid.
         if given := {name: value for name, value in later.items() if value is not None}:
@@ -242,6 +246,33 @@ class TaskService:
             )
         seen = self._forms.last_returned(kind, target)
         return node_info, value_warnings(form, node_info) + _changes(seen, form, node_info)
+
+    async def submit_many(
+        self, submissions: Sequence[Submission], *, idempotency_key: str | None
+    ) -> list[tuple[Task, list[dict[str, Any]]] | AppError]:
+        """Submit several tasks; returns for each what `submit` returns, or the problem that it raises.
+
+        One Idempotency-Key covers the whole list: with another list, IdempotencyKeyReused is raised.
+        """
+        if idempotency_key:
+            batch = json.dumps([submission.text for submission in submissions])
+            submissions = [
+                replace(submission, idempotency_key=f"{idempotency_key}\n{number}", batch=batch)
+                for number, submission in enumerate(submissions)
+            ]
+        results = await asyncio.gather(
+            *(self.submit(submission) for submission in submissions), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, IdempotencyKeyReused) or (
+                isinstance(result, BaseException) and not isinstance(result, AppError)
+            ):
+                raise result
+        return [
+            result
+            for result in results
+            if not isinstance(result, BaseException) or isinstance(result, AppError)
+        ]
 
     async def rerun(self, ref: str, *, idempotency_key: str | None) -> tuple[Task, list[dict[str, Any]]]:
         """Submit the values of a task that is final or SUBMIT_UNKNOWN as a new task. Raises NotFinal."""
