@@ -90,6 +90,7 @@ class AccountMonitor:
         self._limit_due = dict.fromkeys(self._woken, 0.0)
         self._balance_due = dict.fromkeys(self._woken, 0.0)
         self._balance_delay_s = dict.fromkeys(self._woken, BALANCE_EVERY_S[0])
+        self._last_running: dict[str, int] = {}
         self._typical_run_s = 2.5
         self.view = SubmitView({}, {}, {})
         self.on_freed: Callable[[], None] = lambda: None
@@ -107,6 +108,13 @@ class AccountMonitor:
     async def refresh(self) -> None:
         """Read what all workers have stored about the accounts."""
         self.view = await self._database.submit_view()
+
+    def refused_as_full(self, account: str) -> None:
+        """A paid call found no slot: the account's limit may have changed."""
+        if account in self._limit_due:
+            self._limit_due[account] = min(
+                self._limit_due[account], asyncio.get_running_loop().time() + LONGEST_DELAY_S
+            )
 
     def refused(self, account: str, task_id: str, problem: AppError) -> None:
         """A paid call was refused for the account's sake, or its outcome is unknown: probe it now."""
@@ -247,13 +255,14 @@ class AccountMonitor:
         if ended > 0:
             limit = min(POLLS_PER_CHECK, max(ended, 3))
             await self._database.poll_now(name, limit=limit, lease_ms=self._lease_ms)
-        has_room = any(
-            limiter.account == name and limiter.blocked_until_ms and running < (limiter.slots or 1)
-            for limiter in self.view.limiters.values()
-        )
-        if has_room:
+        # Only a count that fell ends a backoff: RunningHub may refuse calls although its count has room.
+        has_fallen = running < self._last_running.get(name, running)
+        self._last_running[name] = running
+        if elsewhere < row.running_elsewhere:
+            await self._database.update_limiters(name, submit_limiter.after_slot_freed_elsewhere)
+        elif has_fallen:
             await self._database.update_limiters(name, submit_limiter.after_slot_freed)
-        if ended > 0 or has_room or elsewhere < row.running_elsewhere:
+        if ended > 0 or has_fallen:
             self.on_freed()
 
     async def _release_held(self, account: Account) -> None:

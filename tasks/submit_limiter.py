@@ -106,10 +106,11 @@ class SubmitPlanner:
             free = min(free, 1 - view.count(IN_FLIGHT, account.name, instance_type))
         if self.max_concurrent:
             free = min(free, self.max_concurrent - view.count(ACTIVE))
+        free = min(free, _slots_seen(view, limiter, now_ms))
         limit = known_limit(account, row)
         if limit:
             return min(free, limit - view.count(ACTIVE, account.name) - row.running_elsewhere)
-        return min(free, _unknown_limit(view, limiter, now_ms))
+        return min(free, limiter.in_flight_max - view.count(IN_FLIGHT, account.name, instance_type))
 
 
 def known_limit(account: AccountLimits, row: AccountRow) -> int:
@@ -117,16 +118,14 @@ def known_limit(account: AccountLimits, row: AccountRow) -> int:
     return account.max_concurrent or row.concurrent_limit or 0
 
 
-def _unknown_limit(view: SubmitView, limiter: LimiterRow, now_ms: int) -> int:
-    """Calls in flight double with every round of acceptances; past a refusal the slots seen then count."""
-    at = (limiter.account, limiter.instance_type)
-    free = limiter.in_flight_max - view.count(IN_FLIGHT, *at)
+def _slots_seen(view: SubmitView, limiter: LimiterRow, now_ms: int) -> int:
+    """Past a refusal, no more tasks than ran then; now and then one more is tried."""
     if limiter.slots is None:
-        return free
+        return IN_FLIGHT_MAX
     is_trial_due = (
         limiter.acceptances >= ACCEPTANCES_PER_TRIAL or abs(now_ms - limiter.failed_ms) > TRIAL_AFTER_MS
     )
-    return min(free, limiter.slots + is_trial_due - view.count(ACTIVE, *at))
+    return limiter.slots + is_trial_due - view.count(ACTIVE, limiter.account, limiter.instance_type)
 
 
 def _with_one_more(view: SubmitView, account: str, instance_type: str) -> SubmitView:
@@ -189,6 +188,11 @@ def after_full(limiter: LimiterRow, active: int, began_ms: int, now_ms: int) -> 
 def after_slot_freed(limiter: LimiterRow) -> LimiterRow:
     """A task ended, or the account's own count fell: the next call is the trial."""
     return replace(limiter, blocked_until_ms=0)
+
+
+def after_slot_freed_elsewhere(limiter: LimiterRow) -> LimiterRow:
+    """A task that was started outside this service ended: what was seen at a refusal holds no longer."""
+    return replace(limiter, blocked_until_ms=0, slots=None)
 
 
 def after_not_sent(account: AccountRow, message: str, began_ms: int, now_ms: int) -> AccountRow:

@@ -200,6 +200,8 @@ class Submitter:
         _log_outcome(task, outcome, stored)
         if outcome.refusal in PAUSED_ACCOUNT and account and outcome.problem:
             self._monitor.refused(account.name, task.id, outcome.problem)
+        if outcome.refusal is Refusal.FULL and account:
+            self._monitor.refused_as_full(account.name)
         if outcome.refusal is not Refusal.ACCEPTED:
             await self._refresh_monitor()
         self._calls.pop(task.id, None)
