@@ -13,9 +13,17 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Header, Query, Request, R
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BeforeValidator
 
-from api.dependencies import UPSTREAM_ERRORS, RateLimiterDep, ServicesDep, TaskRef, new_router
+from api.dependencies import (
+    BODY_ERRORS,
+    TASK_ERRORS,
+    UPSTREAM_ERRORS,
+    RateLimiterDep,
+    ServicesDep,
+    TaskRef,
+    new_router,
+)
 from api.middleware import install_middleware
-from api.openapi import install_document, problem_responses
+from api.openapi import FORMS, TASKS, install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
 from api.routers import accounts, health, outputs, webhooks
@@ -33,6 +41,7 @@ from api.schemas import (
 from config import VERSION, Settings, load_server_settings, load_settings
 from database import PageFilter
 from errors import (
+    DatabaseUnavailable,
     FileTooLarge,
     IdempotencyKeyReused,
     InvalidNodeInfo,
@@ -40,7 +49,6 @@ from errors import (
     NotCancellable,
     NotUnknown,
     RateLimited,
-    TaskNotFound,
     TooManyPending,
     UnsupportedFile,
     WebappNotFound,
@@ -111,9 +119,10 @@ async def task_response(
 
 @router.post(
     "/get_node_info",
+    tags=[FORMS],
     summary="An app's fields as a form",
-    response_description="The app, its fields worked up for drawing, and one JSON Schema for the whole form.",
-    responses=problem_responses(InvalidRequest, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
+    response_description="The app, each field with its input, and one JSON Schema for the whole form.",
+    responses=problem_responses(*BODY_ERRORS, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
 )
 async def get_node_info(
     body: NodeInfoRequest, services: ServicesDep, rate_limiter: RateLimiterDep, request: Request
@@ -127,6 +136,7 @@ async def get_node_info(
 
 @router.post(
     "/upload",
+    tags=[FORMS],
     summary="Pass a file through to RunningHub",
     responses=problem_responses(InvalidRequest, FileTooLarge, UnsupportedFile, RateLimited, *UPSTREAM_ERRORS),
     openapi_extra=UPLOAD_BODY,
@@ -150,15 +160,17 @@ async def upload(
 
 @router.post(
     "/submit_task",
+    tags=[TASKS],
     status_code=202,
     summary="Store and start a task",
     responses=problem_responses(
-        InvalidRequest,
+        *BODY_ERRORS,
         InvalidNodeInfo,
         IdempotencyKeyReused,
         WebappNotFound,
         TooManyPending,
         RateLimited,
+        DatabaseUnavailable,
         *UPSTREAM_ERRORS,
     ),
 )
@@ -171,20 +183,21 @@ async def submit_task(
     background: BackgroundTasks,
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=255, description="The same key with the same body: the same task."),
+        Header(min_length=1, max_length=255, description="With the same body it returns the same task."),
     ] = None,
 ) -> SubmitResponse:
     await rate_limiter.check(request)
     task, warnings = await services.tasks.submit(body.submission(idempotency_key))
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
-    return SubmitResponse.of(task, warnings)
+    return SubmitResponse.of(task, [*body.ignored_members(), *warnings])
 
 
 @router.post(
     "/task/query_task_status",
-    summary="Ask RunningHub about a task now",
-    responses=problem_responses(InvalidRequest, TaskNotFound, *UPSTREAM_ERRORS),
+    tags=[TASKS],
+    summary="Query RunningHub about a task now",
+    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, *UPSTREAM_ERRORS),
 )
 async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskResponse:
     return await task_response(services, await services.tasks.query(body.task_id))
@@ -192,14 +205,15 @@ async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskRe
 
 @router.get(
     "/tasks/{task_id}",
+    tags=[TASKS],
     summary="A task from the database",
-    responses=problem_responses(InvalidRequest, TaskNotFound),
+    responses=problem_responses(InvalidRequest, *TASK_ERRORS),
 )
 async def get_task(
     task_id: TaskRef,
     services: ServicesDep,
     wait: Annotated[
-        float, Query(ge=0, le=60, description="Answer when the status changes, or after so many seconds.")
+        float, Query(ge=0, le=60, description="Respond when the status changes, or after so many seconds.")
     ] = 0,
 ) -> TaskResponse:
     task = await services.tasks.task(task_id)
@@ -210,10 +224,11 @@ async def get_task(
 
 @router.get(
     "/tasks/{task_id}/events",
+    tags=[TASKS],
     summary="A task's changes as they happen",
-    description="An event `task` with the Task at once and at every change; ends after a final status.",
+    description="An event `task` with the Task immediately and on every change; ends after a final status.",
     response_class=EventSourceResponse,
-    responses=problem_responses(InvalidRequest, TaskNotFound),
+    responses=problem_responses(InvalidRequest, *TASK_ERRORS),
 )
 async def task_events(
     task: TaskDep,
@@ -231,7 +246,12 @@ async def task_events(
         yield ServerSentEvent(comment="the service is stopping", retry=RETRY_MS)
 
 
-@router.get("/tasks", summary="All tasks, newest first", responses=problem_responses(InvalidRequest))
+@router.get(
+    "/tasks",
+    tags=[TASKS],
+    summary="All tasks, newest first",
+    responses=problem_responses(InvalidRequest, DatabaseUnavailable),
+)
 async def list_tasks(
     services: ServicesDep,
     status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
@@ -251,8 +271,9 @@ async def list_tasks(
 
 @router.post(
     "/tasks/{task_id}/cancel",
+    tags=[TASKS],
     summary="Cancel a task",
-    responses=problem_responses(InvalidRequest, TaskNotFound, NotCancellable, *UPSTREAM_ERRORS),
+    responses=problem_responses(InvalidRequest, *TASK_ERRORS, NotCancellable, *UPSTREAM_ERRORS),
 )
 async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskResponse:
     return await task_response(services, await services.tasks.cancel(task_id))
@@ -260,8 +281,9 @@ async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskResponse:
 
 @router.post(
     "/tasks/{task_id}/settle",
-    summary="Say what became of a task whose paid call got no answer",
-    responses=problem_responses(InvalidRequest, TaskNotFound, NotUnknown),
+    tags=[TASKS],
+    summary="Manually resolve a SUBMIT_UNKNOWN task",
+    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, NotUnknown),
 )
 async def settle_task(
     task_id: TaskRef, body: SettleRequest, services: ServicesDep, background: BackgroundTasks

@@ -1,5 +1,6 @@
 """What several groups of routes share: the services, the rate limiter, and what every route declares."""
 
+from enum import Enum
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -8,18 +9,21 @@ from fastapi import Path as PathParameter
 from api.openapi import problem_responses
 from api.rate_limit import RateLimiter
 from errors import (
-    ForbiddenHost,
+    BodyTooLarge,
+    DatabaseUnavailable,
     InsufficientBalance,
+    InvalidRequest,
     RunningHubNotConfigured,
     RunningHubRejected,
     RunningHubTimeout,
     RunningHubUnavailable,
-    Unauthorized,
+    TaskNotFound,
 )
 from services import Services
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-AUTH_ERRORS = (Unauthorized, ForbiddenHost)
+BODY_ERRORS = (InvalidRequest, BodyTooLarge)
+TASK_ERRORS = (TaskNotFound, DatabaseUnavailable)
 UPSTREAM_ERRORS = (
     *(RunningHubNotConfigured, RunningHubRejected, RunningHubUnavailable, RunningHubTimeout),
     InsufficientBalance,
@@ -42,9 +46,10 @@ RateLimiterDep = Annotated[RateLimiter, Depends(get_rate_limiter)]
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 
 
-def new_router() -> APIRouter:
+def new_router(*tags: str | Enum) -> APIRouter:
     return APIRouter(
-        responses=problem_responses(*AUTH_ERRORS),
+        tags=list(tags),
+        responses=problem_responses(),
         max_body_size=MAX_BODY_BYTES,
         generate_unique_id_function=lambda route: route.name,
     )

@@ -1,17 +1,18 @@
-"""The one envelope of every 4xx and 5xx answer: RFC 9457 `application/problem+json` with a stable `code`."""
+"""The body of every 4xx and 5xx response: RFC 9457 `application/problem+json` with a stable `code`."""
 
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import TypeAliasType
 
 from errors import AppError, BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound
 from logs import request_id
@@ -23,9 +24,18 @@ MOST_ERRORS = 50
 
 
 class InternalError(AppError):
-    """A fault of this service."""
+    """An error in this service."""
 
     status_code, code = 500, "internal_error"
+
+
+def problem_codes() -> list[str]:
+    return sorted(error.code for error in AppError.__subclasses__())
+
+
+ProblemCode = TypeAliasType(
+    "ProblemCode", Annotated[str, WithJsonSchema({"type": "string", "enum": problem_codes()})]
+)
 
 
 class ProblemDetail(BaseModel):
@@ -39,24 +49,24 @@ class ProblemDetail(BaseModel):
 
 
 class Upstream(BaseModel):
-    """RunningHub's own words."""
+    """What RunningHub returned."""
 
     code: int
     msg: str
 
 
 class Problem(BaseModel):
-    """An answer of 4xx or 5xx (RFC 9457)."""
+    """The body of a 4xx or 5xx response (RFC 9457)."""
 
     type: str = Field(description="`/docs#problem-` and the `code`")
     title: str
     status: int
     detail: str = Field(description="What is wrong and what to do")
-    code: str = Field(description="A stable word for programs")
+    code: ProblemCode
     errors: list[ProblemDetail] | None = Field(None, description="What was wrong where")
     upstream: Upstream | None = Field(None, description="RunningHub's own `code` and `msg`")
-    task_id: str | None = Field(None, description="The task that the problem left behind")
-    request_id: str | None = Field(None, description="Where the log has a fault of ours")
+    task_id: str | None = Field(None, description="The task that it left behind, or that has the id already")
+    request_id: str | None = Field(None, description="Of an error in this service: where the log has it")
 
 
 def problem_title(error: type[AppError]) -> str:
@@ -64,7 +74,7 @@ def problem_title(error: type[AppError]) -> str:
 
 
 def problem_response(error: AppError, headers: Mapping[str, str] | None = None) -> Response:
-    """`error` as an answer; members that are `None` are left out."""
+    """`error` as a response; members that are `None` are left out."""
     members = {
         "type": f"/docs#problem-{error.code}",
         "title": problem_title(type(error)),
@@ -98,7 +108,7 @@ async def handle_validation_error(_: Request, exc: RequestValidationError) -> Re
         detail = "The body was not read as JSON: send it with the header Content-Type: application/json."
     else:
         where = ".".join(map(str, errors[0]["loc"]))
-        detail = f"The request does not fit at {where}: {errors[0]['msg']}."
+        detail = f"The request is invalid at {where}: {errors[0]['msg']}."
     return problem_response(InvalidRequest(detail, errors=errors))
 
 
@@ -118,9 +128,9 @@ def _from_http_exception(request: Request, exc: HTTPException) -> AppError:
         return exc.__cause__
     if exc.status_code == 405:
         return MethodNotAllowed(
-            f"This route does not take {request.method}; the Allow header names what it takes."
+            f"This route does not accept {request.method}; the Allow header lists what it accepts."
         )
-    if exc.status_code in {401, 404}:  # 401 is Starlette's word for a file that it may not read
+    if exc.status_code in {401, 404}:  # Starlette uses 401 for a file that it may not read
         return NotFound("There is no such route; /docs lists them all.")
     if exc.status_code == 413:
         return _body_too_large()
@@ -134,11 +144,11 @@ def _body_too_large() -> AppError:
 
 
 def _internal_error() -> AppError:
-    return InternalError("This is a fault of the service; its log has it under this request_id.")
+    return InternalError("This is an error in the service; its log has it under this request_id.")
 
 
 class ProblemMiddleware:
-    """Answers what escapes the exception handlers, inside the other middlewares: their headers are on it."""
+    """Responds to what escapes the exception handlers; inside the others, so that it gets their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -166,13 +176,13 @@ class ProblemMiddleware:
             logger.info("client disconnected")
         except Exception:
             if started:
-                raise  # the server has to cut the connection: half an answer is out
+                raise  # the server has to close the connection: half a response is sent
             logger.exception("unhandled exception")
             await problem_response(_internal_error())(scope, receive, send)
 
 
 def _is_plain_text(start: Message) -> bool:
-    """True of Starlette's own 413: a declared Content-Length is refused without asking any handler."""
+    """True of Starlette's own 413: a declared Content-Length is rejected without calling any handler."""
     return any(
         name == b"content-type" and value.startswith(b"text/plain") for name, value in start["headers"]
     )
@@ -187,7 +197,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def problem_table() -> str:
-    """Every problem as Markdown for the document's description, where `type` points to."""
+    """Every problem as Markdown for the OpenAPI document's description, where `type` points to."""
     problems = sorted(AppError.__subclasses__(), key=lambda error: (error.status_code, error.code))
     rows = (f"| `{error.code}` | {error.status_code} | {problem_title(error)} |" for error in problems)
     return "\n".join(["| code | status | meaning |", "|---|---|---|", *rows])

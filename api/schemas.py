@@ -1,7 +1,8 @@
-"""The HTTP bodies: what a front end sends and what it gets, in the contract's spelling."""
+"""The bodies of requests and responses, in the contract's spelling."""
 
+import difflib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +14,22 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from typing_extensions import TypeAliasType, TypedDict  # pydantic requires this one before Python 3.12
 
+from api.problems import InternalError
+from errors import (
+    AppError,
+    FileTooLarge,
+    InsufficientBalance,
+    InvalidNodeInfo,
+    RunningHubRejected,
+    RunningHubTimeout,
+    RunningHubUnavailable,
+    UnsupportedFile,
+    WebappNotFound,
+    WorkflowNotFound,
+)
 from forms.values import sent_value
 from models import Output, OutputState, Task, TaskStatus, WaitCode, rfc3339
 from task_service import Submission
@@ -21,6 +37,9 @@ from tasks.account_monitor import Waiting
 
 MAX_NODES = 1000
 MAX_VALUE_CHARS = 200_000
+# Of warnings about unknown members.
+MAX_WARNINGS = 50
+MAX_SHOWN_CHARS = 100
 
 EXAMPLE_WEBAPP = "1992755951447109633"
 EXAMPLE_NODE = {"nodeId": "15", "fieldName": "text", "fieldType": "STRING", "fieldValue": "a cat"}
@@ -43,7 +62,7 @@ SentText = Annotated[str, BeforeValidator(sent_value), Field(max_length=MAX_VALU
 
 
 class Body(BaseModel):
-    """Both spellings of a name are taken, unknown members are ignored."""
+    """Both spellings of a name are accepted, unknown members are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -108,7 +127,16 @@ def _bounded_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return value
 
 
-class SubmitRequest(Body):
+# Any JSON value is read as nodeInfoList's would be; the document names the useful ones.
+Values = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+    ),
+]
+
+
+class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema.pop("additionalProperties")):
     webapp_id: Id | None = Field(
         None, validation_alias=AliasChoices("webappId", "webapp_id"), examples=[EXAMPLE_WEBAPP]
     )
@@ -125,7 +153,7 @@ class SubmitRequest(Body):
         description="Only the fields to change: RunningHub uses the app's saved value for all others.",
         examples=[[EXAMPLE_NODE]],
     )
-    values: dict[str, Any] | None = Field(
+    values: Values | None = Field(
         None,
         max_length=MAX_NODES,
         description="Instead of nodeInfoList: values by the keys of the form's `schema`.",
@@ -192,6 +220,28 @@ class SubmitRequest(Body):
             idempotency_key=idempotency_key,
         )
 
+    def ignored_members(self) -> list[dict[str, Any]]:
+        """A warning for each unknown member: a misspelt `instancetype` would be paid for silently."""
+        spellings = {_plain(name): name for name in map(_spelling, type(self).model_fields.items())}
+        unknown = [name[:MAX_SHOWN_CHARS] for name in self.model_extra or {} if name != "apiKey"]
+        return [_ignored(name, spellings) for name in unknown[:MAX_WARNINGS]]
+
+
+def _spelling(member: tuple[str, FieldInfo]) -> str:
+    name, field = member
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _ignored(name: str, spellings: dict[str, str]) -> dict[str, Any]:
+    similar = difflib.get_close_matches(_plain(name), spellings, n=1)
+    suggestion = f" Did you mean {spellings[similar[0]]}?" if similar else ""
+    return {"nodeId": None, "fieldName": name, "message": f"Unknown member, ignored.{suggestion}"}
+
 
 class QueryRequest(Body):
     task_id: Id = Field(
@@ -221,28 +271,66 @@ class SettleRequest(Body):
         return self
 
 
+RUN_ERROR_CODES = (
+    *("deadline", "duplicate_runninghub_id", "lost_at_runninghub", "restored", "run_failed"),
+    "submit_interrupted",
+)
+# With which RunningHub rejected a task, or which left its outcome unknown.
+SUBMIT_ERRORS: tuple[type[AppError], ...] = (
+    *(InvalidNodeInfo, WebappNotFound, WorkflowNotFound, FileTooLarge, UnsupportedFile, InsufficientBalance),
+    *(RunningHubRejected, RunningHubUnavailable, RunningHubTimeout, InternalError),
+)
+# An enum in the document only: a stored task may have a code of an earlier release.
+TaskErrorCode = TypeAliasType(
+    "TaskErrorCode",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {"type": "string", "enum": [*RUN_ERROR_CODES, *(error.code for error in SUBMIT_ERRORS)]}
+        ),
+    ],
+)
+
+
 class TaskError(BaseModel):
-    code: str
+    code: TaskErrorCode
     message: str
     node_id: str | None = None
     node_name: str | None = None
 
 
-# All that RunningHub sends is passed on; this names what a front end can count on.
-RESULT_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "fileUrl": {"type": "string"},
-        "fileType": {"type": "string", "description": "The file's extension."},
-        "nodeId": {"type": "string"},
-        "taskCostTime": {"type": ["string", "number", "null"], "description": "Seconds."},
-        "consumeCoins": {"type": ["string", "null"]},
-        "consumeMoney": {"type": ["string", "null"]},
-        "thirdPartyConsumeMoney": {"type": ["string", "null"]},
-    },
-    "additionalProperties": True,
-}
-Results = Annotated[list[Any], WithJsonSchema({"type": "array", "items": RESULT_SCHEMA})]
+# A result may have any shape, and is passed on as it was stored; these members are RunningHub's usual ones.
+TaskResult = TypeAliasType(
+    "TaskResult",
+    Annotated[
+        Any,
+        WithJsonSchema(
+            {
+                "type": "object",
+                "description": "One result, in full, in RunningHub's spelling.",
+                "properties": {
+                    "fileUrl": {"type": "string"},
+                    "fileType": {"type": "string", "description": "The file's extension."},
+                    "nodeId": {"type": "string"},
+                    "taskCostTime": {"type": ["string", "number", "null"], "description": "Seconds."},
+                    "consumeCoins": {"type": ["string", "null"]},
+                    "consumeMoney": {"type": ["string", "null"]},
+                    "thirdPartyConsumeMoney": {"type": ["string", "null"]},
+                },
+            }
+        ),
+    ],
+)
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class NodeValueResponse(TypedDict):
+    """A value as it was sent to RunningHub."""
+
+    nodeId: str
+    fieldName: str
+    fieldType: NotRequired[str]
+    fieldValue: str
 
 
 class WaitingResponse(BaseModel):
@@ -250,8 +338,8 @@ class WaitingResponse(BaseModel):
 
     code: WaitCode
     message: str
-    since: str | None
-    next_try_at: str | None
+    since: Time | None
+    next_try_at: Time | None
 
     @classmethod
     def of(cls, waiting: Waiting) -> Self:
@@ -308,10 +396,10 @@ class TaskResponse(BaseModel):
 
     id: str
     status: TaskStatus
-    created_at: str
-    updated_at: str
-    result_data: Results | None
-    node_info: list[dict[str, str]]
+    created_at: Time
+    updated_at: Time
+    result_data: list[TaskResult] | None
+    node_info: list[NodeValueResponse]
     webapp_id: str | None
     workflow_id: str | None
     runninghub_task_id: str | None
@@ -325,7 +413,7 @@ class TaskResponse(BaseModel):
     cost: Cost | None = Field(description="What RunningHub charged for the task; null where it does not say.")
     metadata: dict[str, Any] | None = Field(description="The client's own JSON object.")
     rerun_of: str | None = Field(description="The task whose values it repeats.")
-    deadline_at: str | None = Field(description="When it is cancelled if it is not final by then.")
+    deadline_at: Time | None = Field(description="When it is cancelled if it is not final by then.")
 
     @classmethod
     def of(
@@ -359,8 +447,10 @@ class TaskResponse(BaseModel):
         )
 
 
-class ValueWarning(BaseModel):
-    nodeId: str
+class SubmitWarning(BaseModel):
+    """What may be unintended: a value of a node, or an ignored member of the body (`nodeId` null)."""
+
+    nodeId: str | None
     fieldName: str
     message: str
 
@@ -370,7 +460,7 @@ class SubmitResponse(BaseModel):
     status: TaskStatus
     runninghub_task_id: str | None
     queue_position: int | None
-    warnings: list[ValueWarning]
+    warnings: list[SubmitWarning]
 
     @classmethod
     def of(cls, task: Task, warnings: list[dict[str, Any]]) -> Self:
@@ -379,7 +469,7 @@ class SubmitResponse(BaseModel):
             status=task.status,
             runninghub_task_id=task.runninghub_task_id,
             queue_position=task.queue_position,
-            warnings=[ValueWarning(**warning) for warning in warnings],
+            warnings=[SubmitWarning(**warning) for warning in warnings],
         )
 
 
@@ -411,7 +501,7 @@ class AccountResponse(BaseModel):
 
 class LastRunningHubResponse(BaseModel):
     upstream_code: str = Field(description="RunningHub's code, `HTTP 502` and the like, or `no answer`.")
-    at: str
+    at: Time
 
 
 OutputsState = Literal["ok", "no_space", "unavailable", "off"]
@@ -425,7 +515,7 @@ class HealthResponse(BaseModel):
     tasks: dict[TaskStatus, int]
     reason: str | None = Field(description="Why the database is unavailable.")
     watch: Literal["ok", "stalled"] = Field(description="The loop that asks RunningHub about tasks.")
-    watch_last_beat: str
+    watch_last_beat: Time
     runninghub_last_answer: LastRunningHubResponse | None = Field(
         description="null: not asked since the start."
     )

@@ -1,8 +1,9 @@
 """The shape of a form: what `/get_node_info` returns, and what validation and the cache work with."""
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
+from pydantic import WithJsonSchema
+from typing_extensions import TypeAliasType, TypedDict  # pydantic requires this one before Python 3.12
 
 InputType = Literal[
     "text", "textarea", "integer", "number", "boolean", "select", "image", "audio", "video", "file"
@@ -68,6 +69,58 @@ class Tag(TypedDict):
     nameEn: str
 
 
+# What forms/json_schema.py writes, for the OpenAPI document; it is not validated when it is returned.
+FormSchema = TypeAliasType(
+    "FormSchema",
+    Annotated[
+        dict[str, Any],
+        WithJsonSchema(
+            {
+                "type": "object",
+                "description": "A JSON Schema with one property for each field.",
+                "required": ["$schema", "title", "type", "properties", "additionalProperties"],
+                "properties": {
+                    "$schema": {"type": "string"},
+                    "title": {"type": "string"},
+                    "type": {"const": "object"},
+                    "properties": {
+                        "type": "object",
+                        "additionalProperties": {
+                            "type": "object",
+                            "required": ["type", "title"],
+                            "properties": {
+                                "type": {
+                                    "type": "string",
+                                    "enum": ["string", "integer", "number", "boolean"],
+                                },
+                                **{name: {"type": "string"} for name in ("title", "description", "format")},
+                                "contentMediaType": {"type": "string"},
+                                "default": {"type": ["string", "number", "boolean"]},
+                                "minimum": {"type": "number"},
+                                "maximum": {"type": "number"},
+                                "enum": {"type": "array", "items": {"type": "string"}},
+                                "oneOf": {
+                                    "type": "array",
+                                    "items": {
+                                        "type": "object",
+                                        "required": ["const", "title"],
+                                        "properties": {
+                                            "const": {"type": "string"},
+                                            "title": {"type": "string"},
+                                        },
+                                    },
+                                },
+                            },
+                        },
+                    },
+                    "additionalProperties": {"const": False},
+                },
+            }
+        ),
+    ],
+)
+
+
 class FormMembers(TypedDict):
     """What the forms of apps and of workflows have in common."""
 
@@ -79,7 +132,7 @@ class FormMembers(TypedDict):
     accessEncrypted: bool
     statisticsInfo: dict[str, int]
     nodeInfoList: list[NodeField]
-    schema: dict[str, Any]
+    schema: FormSchema
     truncated: NotRequired[Literal[True]]
     """Only where fields were left out, because there were too many or one was too long."""
 

@@ -7,6 +7,7 @@ from typing import Literal
 from fastapi import Response
 
 from api.dependencies import ServicesDep, new_router
+from api.openapi import SERVICE, problem_responses
 from api.schemas import HealthResponse, LastRunningHubResponse, OutputsState
 from errors import DatabaseUnavailable
 from files.output_store import NotEnoughSpace
@@ -19,10 +20,14 @@ DATABASE_TIMEOUT_S = 5.0
 # How the last response starts where none was received, or none that was RunningHub's JSON; HTTP 4xx is one.
 UNREACHABLE = ("no answer", "HTTP 2", "HTTP 3", "HTTP 5")
 
-router = new_router()
+router = new_router(SERVICE)
 
 
-@router.get("/health", summary="Whether the service works", responses={503: {"model": HealthResponse}})
+@router.get(
+    "/health",
+    summary="Whether the service works",
+    responses=problem_responses() | {503: {"model": HealthResponse, "description": "It does not work"}},
+)
 async def get_health(services: ServicesDep, response: Response) -> HealthResponse:
     health = await _health(services)
     if health.status != "ok":

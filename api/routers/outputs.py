@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.byte_ranges import ByteRange, Unsatisfiable, applies, matches, requested_range, single_range
-from api.dependencies import ServicesDep, TaskRef, new_router
-from api.openapi import problem_responses
+from api.dependencies import TASK_ERRORS, ServicesDep, TaskRef, new_router
+from api.openapi import OUTPUTS, problem_responses
 from api.paths import HAS_TOKEN
 from api.problems import problem_response
 from errors import (
@@ -25,7 +25,6 @@ from errors import (
     RangeNotSatisfiable,
     RunningHubTimeout,
     RunningHubUnavailable,
-    TaskNotFound,
 )
 from files.media_types import file_name, is_shown_inline
 from files.output_store import ByteStream, StoreUnavailable
@@ -42,7 +41,7 @@ CONTENT_SECURITY_POLICY = (
 BINARY = {"type": "string", "format": "binary"}
 CONTENT = {"content": {"*/*": {"schema": BINARY}}}
 
-router = new_router()
+router = new_router(OUTPUTS)
 
 
 class FileResponse(StreamingResponse):
@@ -91,7 +90,7 @@ async def check_link(
     responses=problem_responses(
         InvalidRequest,
         Forbidden,
-        TaskNotFound,
+        *TASK_ERRORS,
         OutputNotFound,
         OutputGone,
         OutputUnavailable,

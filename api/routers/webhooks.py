@@ -5,20 +5,19 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Request
 from fastapi import Path as PathParameter
 
-from api.dependencies import ServicesDep, TaskRef, new_router
-from api.openapi import problem_responses
+from api.dependencies import BODY_ERRORS, TASK_ERRORS, ServicesDep, TaskRef, new_router
+from api.openapi import INCOMING, problem_responses
 from api.paths import WEBHOOK_PREFIX
-from errors import InvalidRequest, TaskNotFound
 from runninghub.webhook import named_task
 
-router = new_router()
+router = new_router(INCOMING)
 
 
 @router.post(
     WEBHOOK_PREFIX + "{task_id}/{signature}",
     summary="RunningHub's report that a task ended",
     status_code=204,
-    responses=problem_responses(InvalidRequest, TaskNotFound),
+    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS),
 )
 async def runninghub_webhook(
     task_id: TaskRef,

@@ -103,7 +103,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** RunningHub's list. A node's id contains no dot, so the first one ends it. */
-function nodeInfoList(values: FieldValues): SubmitBody['nodeInfoList'] {
+function nodeInfoList(values: FieldValues): NonNullable<SubmitBody['nodeInfoList']> {
   return Object.entries(values).flatMap(([key, fieldValue]) => {
     const dot = key.indexOf('.');
     return fieldValue === undefined ? [] : [{ nodeId: key.slice(0, dot), fieldName: key.slice(dot + 1), fieldValue }];

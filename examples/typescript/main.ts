@@ -3,7 +3,7 @@
 import createClient, { type Client } from 'openapi-fetch';
 import type { components, paths } from './schema.js';
 
-type Task = components['schemas']['TaskAnswer'];
+type Task = components['schemas']['TaskResponse'];
 
 const WEBAPP_ID = '1992755951447109633'; // an id has too many digits for a JavaScript number
 const FINAL: Task['status'][] = ['SUCCESS', 'FAILED', 'CANCELLED', 'SUBMIT_UNKNOWN'];

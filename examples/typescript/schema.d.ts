@@ -64,7 +64,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask RunningHub about a task now */
+        /** Query RunningHub about a task now */
         post: operations["query_task_status"];
         delete?: never;
         options?: never;
@@ -98,7 +98,7 @@ export interface paths {
         };
         /**
          * A task's changes as they happen
-         * @description An event `task` with the Task at once and at every change; ends after a final status.
+         * @description An event `task` with the Task immediately and on every change; ends after a final status.
          */
         get: operations["task_events"];
         put?: never;
@@ -152,8 +152,28 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Say what became of a task whose paid call got no answer */
+        /** Manually resolve a SUBMIT_UNKNOWN task */
         post: operations["settle_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{task_id}/outputs/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A result's bytes
+         * @description Authorised by a token, or by the signed link in the Task's `outputs`. Relayed from RunningHub until the output is kept. Supports Range, If-Range and If-None-Match.
+         */
+        get: operations["get_output"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -186,7 +206,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** RunningHub's word that a task ended */
+        /** RunningHub's report that a task ended */
         post: operations["runninghub_webhook"];
         delete?: never;
         options?: never;
@@ -215,8 +235,8 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** AccountAnswer */
-        AccountAnswer: {
+        /** AccountResponse */
+        AccountResponse: {
             /** Remaincoins */
             remainCoins?: string | null;
             /** Currenttaskcounts */
@@ -230,7 +250,7 @@ export interface components {
         };
         /**
          * Choice
-         * @description One option of a select; `value` is what goes back as `fieldValue`.
+         * @description One option of a select; `value` is the string to send back as `fieldValue`.
          */
         Choice: {
             /** Value */
@@ -241,8 +261,20 @@ export interface components {
             labelEn: string | null;
         };
         /**
+         * Cost
+         * @description The cost of a task, counted once however many files repeat it; decimal numbers as text.
+         */
+        Cost: {
+            /** Coins */
+            coins?: string | null;
+            /** Money */
+            money?: string | null;
+            /** Thirdpartymoney */
+            thirdPartyMoney?: string | null;
+        };
+        /**
          * Cover
-         * @description A picture or film that shows the app; a film has no width and height.
+         * @description An image or video that shows the app; a video has no width and height.
          */
         Cover: {
             /** Id */
@@ -258,7 +290,7 @@ export interface components {
         };
         /**
          * FieldInput
-         * @description How a page draws one field, without knowing RunningHub.
+         * @description How a page shows one field, without knowing RunningHub.
          */
         FieldInput: {
             /**
@@ -274,6 +306,8 @@ export interface components {
             tooltip: string | null;
             /** Default */
             default: string | number | boolean | null;
+            /** Value */
+            value: string | number | boolean | null;
             /** Options */
             options: components["schemas"]["Choice"][] | null;
             /** Min */
@@ -285,8 +319,35 @@ export interface components {
             /** Accept */
             accept: string | null;
         };
-        /** HealthAnswer */
-        HealthAnswer: {
+        /** @description A JSON Schema with one property for each field. */
+        FormSchema: {
+            $schema: string;
+            title: string;
+            /** @constant */
+            type: "object";
+            properties: {
+                [key: string]: {
+                    /** @enum {string} */
+                    type: "string" | "integer" | "number" | "boolean";
+                    title: string;
+                    description?: string;
+                    format?: string;
+                    contentMediaType?: string;
+                    default?: string | number | boolean;
+                    minimum?: number;
+                    maximum?: number;
+                    enum?: string[];
+                    oneOf?: {
+                        const: string;
+                        title: string;
+                    }[];
+                };
+            };
+            /** @constant */
+            additionalProperties: false;
+        };
+        /** HealthResponse */
+        HealthResponse: {
             /**
              * Status
              * @enum {string}
@@ -301,30 +362,47 @@ export interface components {
              * Runninghub
              * @enum {string}
              */
-            runninghub: "configured" | "not_configured";
+            runninghub: "configured" | "not_configured" | "unreachable";
+            /**
+             * Outputs
+             * @description Whether results are being kept; the log has details.
+             * @enum {string}
+             */
+            outputs: "ok" | "no_space" | "unavailable" | "off";
             /** Tasks */
             tasks: {
                 [key: string]: number;
             };
+            /**
+             * Reason
+             * @description Why the database is unavailable.
+             */
+            reason: string | null;
             /**
              * Watch
              * @description The loop that asks RunningHub about tasks.
              * @enum {string}
              */
             watch: "ok" | "stalled";
-            /** Watch Last Beat */
+            /**
+             * Watch Last Beat
+             * Format: date-time
+             */
             watch_last_beat: string;
             /** @description null: not asked since the start. */
-            runninghub_last_answer: components["schemas"]["LastAnswer"] | null;
+            runninghub_last_answer: components["schemas"]["LastRunningHubResponse"] | null;
         };
-        /** LastAnswer */
-        LastAnswer: {
+        /** LastRunningHubResponse */
+        LastRunningHubResponse: {
             /**
              * Upstream Code
              * @description RunningHub's code, `HTTP 502` and the like, or `no answer`.
              */
             upstream_code: string;
-            /** At */
+            /**
+             * At
+             * Format: date-time
+             */
             at: string;
         };
         /**
@@ -357,10 +435,16 @@ export interface components {
              * @description The app's id: the number at the end of its page's address.
              * @example 1992755951447109633
              */
-            webappId: string | number;
+            webappId?: string | number | null;
+            /**
+             * Workflowid
+             * @description Instead of an app: the id of a plain workflow.
+             * @example null
+             */
+            workflowId?: string | number | null;
             /**
              * Refresh
-             * @description Ask RunningHub anew instead of answering from memory.
+             * @description Fetch it from RunningHub again instead of the cache.
              * @default false
              */
             refresh: boolean;
@@ -392,6 +476,61 @@ export interface components {
              */
             fieldValue: string | number | boolean | null;
         };
+        /**
+         * NodeValueResponse
+         * @description A value as it was sent to RunningHub.
+         */
+        NodeValueResponse: {
+            /** Nodeid */
+            nodeId: string;
+            /** Fieldname */
+            fieldName: string;
+            /** Fieldtype */
+            fieldType?: string;
+            /** Fieldvalue */
+            fieldValue: string;
+        };
+        /**
+         * OutputResponse
+         * @description One result file, and whether it is kept here.
+         */
+        OutputResponse: {
+            /**
+             * N
+             * @description Its place in `result_data`.
+             */
+            n: number;
+            state: components["schemas"]["OutputState"];
+            /**
+             * Url
+             * @description Relative; works without a token for OUTPUTS_LINK_TTL_S.
+             */
+            url: string;
+            /**
+             * File Type
+             * @description RunningHub's `fileType`: the extension.
+             */
+            file_type: string | null;
+            /** Media Type */
+            media_type: string;
+            /** Bytes */
+            bytes: number | null;
+            /** Sha256 */
+            sha256: string | null;
+            /** Node Id */
+            node_id: string | null;
+            /**
+             * Text
+             * @description A text result of up to 64 kB.
+             */
+            text: string | null;
+        };
+        /**
+         * OutputState
+         * @description What became of a result file; `state` in the Task's `outputs` of the HTTP contract.
+         * @enum {string}
+         */
+        OutputState: "KEEPING" | "KEPT" | "TOO_LARGE" | "LOST" | "DELETED" | "NOT_KEPT";
         /** QueryRequest */
         QueryRequest: {
             /**
@@ -420,25 +559,19 @@ export interface components {
              */
             resubmit: boolean;
         };
-        /** SubmitAnswer */
-        SubmitAnswer: {
-            /** Task Id */
-            task_id: string;
-            status: components["schemas"]["TaskStatus"];
-            /** Runninghub Task Id */
-            runninghub_task_id: string | null;
-            /** Queue Position */
-            queue_position: number | null;
-            /** Warnings */
-            warnings: components["schemas"]["ValueWarning"][];
-        };
         /** SubmitRequest */
         SubmitRequest: {
             /**
              * Webappid
              * @example 1992755951447109633
              */
-            webappId: string | number;
+            webappId?: string | number | null;
+            /**
+             * Workflowid
+             * @description Instead of an app: the id of a plain workflow.
+             * @example null
+             */
+            workflowId?: string | number | null;
             /**
              * Nodeinfolist
              * @description Only the fields to change: RunningHub uses the app's saved value for all others.
@@ -451,7 +584,15 @@ export interface components {
              *       }
              *     ]
              */
-            nodeInfoList: components["schemas"]["NodeValue"][];
+            nodeInfoList?: components["schemas"]["NodeValue"][] | null;
+            /**
+             * Values
+             * @description Instead of nodeInfoList: values by the keys of the form's `schema`.
+             * @example null
+             */
+            values?: {
+                [key: string]: string | number | boolean | null;
+            } | null;
             /**
              * Instancetype
              * @description `default` (24 GB), `plus` (48 GB), …
@@ -464,6 +605,56 @@ export interface components {
              * @example null
              */
             accessPassword?: string | null;
+            /**
+             * Usepersonalqueue
+             * @description Passed through: for exclusive API keys.
+             * @example null
+             */
+            usePersonalQueue?: boolean | null;
+            /**
+             * Retainseconds
+             * @description Passed through: how long RunningHub keeps the machine ready; it is billed.
+             * @example null
+             */
+            retainSeconds?: number | null;
+            /**
+             * Metadata
+             * @description A JSON object of up to 4 kB, returned unchanged with the task.
+             * @example null
+             */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Deadline S
+             * @description A task that is not final after so many seconds is cancelled, at RunningHub too.
+             * @example null
+             */
+            deadline_s?: number | null;
+        };
+        /** SubmitResponse */
+        SubmitResponse: {
+            /** Task Id */
+            task_id: string;
+            status: components["schemas"]["TaskStatus"];
+            /** Runninghub Task Id */
+            runninghub_task_id: string | null;
+            /** Queue Position */
+            queue_position: number | null;
+            /** Warnings */
+            warnings: components["schemas"]["SubmitWarning"][];
+        };
+        /**
+         * SubmitWarning
+         * @description What may be unintended: a value of a node, or an ignored member of the body (`nodeId` null).
+         */
+        SubmitWarning: {
+            /** Nodeid */
+            nodeId: string | null;
+            /** Fieldname */
+            fieldName: string;
+            /** Message */
+            message: string;
         };
         /**
          * Tag
@@ -477,41 +668,69 @@ export interface components {
             /** Nameen */
             nameEn: string;
         };
+        /** TaskError */
+        TaskError: {
+            code: components["schemas"]["TaskErrorCode"];
+            /** Message */
+            message: string;
+            /** Node Id */
+            node_id?: string | null;
+            /** Node Name */
+            node_name?: string | null;
+        };
+        /** @enum {string} */
+        TaskErrorCode: "deadline" | "duplicate_runninghub_id" | "lost_at_runninghub" | "restored" | "run_failed" | "submit_interrupted" | "invalid_node_info" | "webapp_not_found" | "workflow_not_found" | "file_too_large" | "unsupported_file" | "insufficient_balance" | "runninghub_rejected" | "runninghub_unavailable" | "runninghub_timeout" | "internal_error";
+        /** TaskPage */
+        TaskPage: {
+            /** Tasks */
+            tasks: components["schemas"]["TaskResponse"][];
+            /**
+             * Next Cursor
+             * @description For the next page; null at the end.
+             */
+            next_cursor: string | null;
+        };
         /**
-         * TaskAnswer
+         * TaskResponse
          * @description A task as this service's database has it.
          */
-        TaskAnswer: {
+        TaskResponse: {
             /** Id */
             id: string;
             status: components["schemas"]["TaskStatus"];
-            /** Created At */
+            /**
+             * Created At
+             * Format: date-time
+             */
             created_at: string;
-            /** Updated At */
+            /**
+             * Updated At
+             * Format: date-time
+             */
             updated_at: string;
             /** Result Data */
-            result_data: ({
-                fileUrl?: string;
-                /** @description The file's extension. */
-                fileType?: string;
-                nodeId?: string;
-                /** @description Seconds. */
-                taskCostTime?: string | number | null;
-                consumeCoins?: string | null;
-                consumeMoney?: string | null;
-                thirdPartyConsumeMoney?: string | null;
-            } & {
-                [key: string]: unknown;
-            })[] | null;
+            result_data: components["schemas"]["TaskResult"][] | null;
             /** Node Info */
-            node_info: {
-                [key: string]: string;
-            }[];
+            node_info: components["schemas"]["NodeValueResponse"][];
             /** Webapp Id */
             webapp_id: string | null;
+            /** Workflow Id */
+            workflow_id: string | null;
             /** Runninghub Task Id */
             runninghub_task_id: string | null;
+            /**
+             * Account
+             * @description The RunningHub account it was sent with; null before.
+             */
+            account: string | null;
+            /**
+             * Owner
+             * @description The user who submitted it; null: an access token, or nobody.
+             */
+            owner: string | null;
             error: components["schemas"]["TaskError"] | null;
+            /** @description Why a PENDING task is not running. */
+            waiting: components["schemas"]["WaitingResponse"] | null;
             /**
              * Queue Position
              * @description While PENDING: 1 is next.
@@ -522,36 +741,51 @@ export interface components {
              * @description The usual run time of this app.
              */
             expected_seconds: number | null;
-        };
-        /** TaskError */
-        TaskError: {
-            /** Code */
-            code: string;
-            /** Message */
-            message: string;
-            /** Node Id */
-            node_id?: string | null;
-            /** Node Name */
-            node_name?: string | null;
-        };
-        /** TaskPage */
-        TaskPage: {
-            /** Tasks */
-            tasks: components["schemas"]["TaskAnswer"][];
             /**
-             * Next Cursor
-             * @description For the next page; null at the end.
+             * Outputs
+             * @description The result files; empty until SUCCESS.
              */
-            next_cursor: string | null;
+            outputs: components["schemas"]["OutputResponse"][];
+            /** @description What RunningHub charged for the task; null where it does not say. */
+            cost: components["schemas"]["Cost"] | null;
+            /**
+             * Metadata
+             * @description The client's own JSON object.
+             */
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Rerun Of
+             * @description The task whose values it repeats.
+             */
+            rerun_of: string | null;
+            /**
+             * Deadline At
+             * @description When it is cancelled if it is not final by then.
+             */
+            deadline_at: string | null;
+        };
+        /** @description One result, in full, in RunningHub's spelling. */
+        TaskResult: {
+            fileUrl?: string;
+            /** @description The file's extension. */
+            fileType?: string;
+            nodeId?: string;
+            /** @description Seconds. */
+            taskCostTime?: string | number | null;
+            consumeCoins?: string | null;
+            consumeMoney?: string | null;
+            thirdPartyConsumeMoney?: string | null;
         };
         /**
          * TaskStatus
-         * @description The words of the contract; `is_final` ones never change.
+         * @description The statuses of the HTTP contract; an `is_final` one never changes.
          * @enum {string}
          */
         TaskStatus: "PENDING" | "SUBMITTING" | "QUEUED" | "RUNNING" | "SUCCESS" | "FAILED" | "CANCELLED" | "SUBMIT_UNKNOWN";
-        /** UploadAnswer */
-        UploadAnswer: {
+        /** UploadResponse */
+        UploadResponse: {
             /**
              * Filename
              * @description The `fieldValue` for an image, audio, video or file field.
@@ -560,18 +794,28 @@ export interface components {
             /** Filetype */
             fileType: string;
         };
-        /** ValueWarning */
-        ValueWarning: {
-            /** Nodeid */
-            nodeId: string;
-            /** Fieldname */
-            fieldName: string;
+        /**
+         * WaitCode
+         * @description Why a PENDING task is not running; `waiting.code` of the HTTP contract.
+         * @enum {string}
+         */
+        WaitCode: "queued" | "slots_full" | "insufficient_balance" | "key_refused" | "runninghub_unavailable" | "user_limit" | "account_missing";
+        /**
+         * WaitingResponse
+         * @description Why a task is not running.
+         */
+        WaitingResponse: {
+            code: components["schemas"]["WaitCode"];
             /** Message */
             message: string;
+            /** Since */
+            since: string | null;
+            /** Next Try At */
+            next_try_at: string | null;
         };
         /**
          * WebappForm
-         * @description The whole answer of `/get_node_info`.
+         * @description The form of an AI app.
          */
         WebappForm: {
             /** Webappid */
@@ -594,11 +838,47 @@ export interface components {
             };
             /** Nodeinfolist */
             nodeInfoList: components["schemas"]["NodeField"][];
-            /** Schema */
-            schema: {
-                [key: string]: unknown;
-            };
+            schema: components["schemas"]["FormSchema"];
+            /**
+             * Truncated
+             * @constant
+             */
+            truncated?: true;
         };
+        /**
+         * WorkflowForm
+         * @description The form of a plain workflow; it has no name, description, covers or tags.
+         */
+        WorkflowForm: {
+            /** Workflowid */
+            workflowId: string;
+            /** Webappname */
+            webappName: string;
+            /** Description */
+            description: string;
+            /** Descriptionen */
+            descriptionEn: string;
+            /** Covers */
+            covers: components["schemas"]["Cover"][];
+            /** Tags */
+            tags: components["schemas"]["Tag"][];
+            /** Accessencrypted */
+            accessEncrypted: boolean;
+            /** Statisticsinfo */
+            statisticsInfo: {
+                [key: string]: number;
+            };
+            /** Nodeinfolist */
+            nodeInfoList: components["schemas"]["NodeField"][];
+            schema: components["schemas"]["FormSchema"];
+            /**
+             * Truncated
+             * @constant
+             */
+            truncated?: true;
+        };
+        /** @enum {string} */
+        ProblemCode: "already_known" | "body_too_large" | "budget_exceeded" | "database_unavailable" | "file_too_large" | "forbidden" | "forbidden_host" | "idempotency_key_reused" | "insufficient_balance" | "internal_error" | "invalid_node_info" | "invalid_request" | "method_not_allowed" | "not_cancellable" | "not_deletable" | "not_final" | "not_found" | "not_unknown" | "output_gone" | "output_not_found" | "output_unavailable" | "quota_exceeded" | "range_not_satisfiable" | "rate_limited" | "runninghub_not_configured" | "runninghub_rejected" | "runninghub_timeout" | "runninghub_unavailable" | "task_not_found" | "too_many_pending" | "unauthorized" | "unsupported_file" | "user_exists" | "user_not_found" | "webapp_not_found" | "workflow_not_found";
         /**
          * ProblemDetail
          * @description What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form.
@@ -630,7 +910,7 @@ export interface components {
         };
         /**
          * Upstream
-         * @description RunningHub's own words.
+         * @description What RunningHub returned.
          */
         Upstream: {
             /** Code */
@@ -640,7 +920,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description An answer of 4xx or 5xx (RFC 9457).
+         * @description The body of a 4xx or 5xx response (RFC 9457).
          */
         Problem: {
             /**
@@ -657,11 +937,7 @@ export interface components {
              * @description What is wrong and what to do
              */
             detail: string;
-            /**
-             * Code
-             * @description A stable word for programs
-             */
-            code: string;
+            code: components["schemas"]["ProblemCode"];
             /**
              * Errors
              * @description What was wrong where
@@ -675,22 +951,39 @@ export interface components {
             upstream: components["schemas"]["Upstream"] | null;
             /**
              * Task Id
-             * @description The task that the problem left behind
+             * @description The task that it left behind, or that has the id already
              * @default null
              */
             task_id: string | null;
             /**
              * Request Id
-             * @description Where the log has a fault of ours
+             * @description Of an error in this service: where the log has it
              * @default null
              */
             request_id: string | null;
+        };
+        /** @description One server-sent event of `/tasks/{task_id}/events`. */
+        TaskEvent: {
+            /** @constant */
+            event: "task";
+            /** @description Send the last one seen as `Last-Event-ID`. */
+            id: string;
+            data: string;
         };
     };
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The request's id in the log */
+        "X-Request-ID": string;
+        /** @description The new task */
+        Location: string;
+        /** @description After how many seconds to try again */
+        "Retry-After": number;
+        /** @description `Bearer` */
+        "WWW-Authenticate": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -708,36 +1001,41 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The app, its fields worked up for drawing, and one JSON Schema for the whole form. */
+            /** @description The app, each field with its input, and one JSON Schema for the whole form. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WebappForm"];
+                    "application/json": components["schemas"]["WebappForm"] | components["schemas"]["WorkflowForm"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -747,33 +1045,58 @@ export interface operations {
             /** @description `webapp_not_found`: RunningHub does not know the app */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: The client is past RATE_LIMIT_PER_MINUTE */
+            /** @description `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE */
             429: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -783,19 +1106,23 @@ export interface operations {
             /**
              * @description `runninghub_not_configured`: No API key is set
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -806,7 +1133,12 @@ export interface operations {
     };
     upload: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The app it is for. */
+                webapp_id?: string | null;
+                /** @description The RunningHub host. */
+                base_url?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -823,33 +1155,38 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["UploadAnswer"];
+                    "application/json": components["schemas"]["UploadResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -859,42 +1196,58 @@ export interface operations {
             /** @description `file_too_large`: The upload is over MAX_UPLOAD_MB */
             413: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `unsupported_file`: RunningHub does not take this kind of file */
+            /** @description `unsupported_file`: RunningHub does not accept this type of file */
             415: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: The client is past RATE_LIMIT_PER_MINUTE */
+            /** @description `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE */
             429: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -904,19 +1257,23 @@ export interface operations {
             /**
              * @description `runninghub_not_configured`: No API key is set
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -929,7 +1286,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same body: the same task. */
+                /** @description With the same body it returns the same task. */
                 "idempotency-key"?: string | null;
             };
             path?: never;
@@ -944,33 +1301,39 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SubmitAnswer"];
+                    "application/json": components["schemas"]["SubmitResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -980,6 +1343,17 @@ export interface operations {
             /** @description `webapp_not_found`: RunningHub does not know the app */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -987,14 +1361,15 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_request`: Body, query or path does not fit
+             * @description `invalid_request`: Body, query or path is invalid
              *
-             *     `invalid_node_info`: A value does not fit its node, found here or by RunningHub
+             *     `invalid_node_info`: A value is not valid for its node, detected here or by RunningHub
              *
-             *     `idempotency_key_reused`: The same Idempotency-Key came with another body
+             *     `idempotency_key_reused`: The same Idempotency-Key was sent with a different body
              */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1002,21 +1377,34 @@ export interface operations {
                 };
             };
             /**
-             * @description `too_many_pending`: MAX_PENDING_TASKS are waiting already
+             * @description `too_many_pending`: MAX_PENDING_TASKS tasks are waiting
              *
-             *     `rate_limited`: The client is past RATE_LIMIT_PER_MINUTE
+             *     `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE
              */
             429: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1024,21 +1412,27 @@ export interface operations {
                 };
             };
             /**
-             * @description `runninghub_not_configured`: No API key is set
+             * @description `database_unavailable`: The database is locked, full or unreachable
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1063,60 +1457,88 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskAnswer"];
+                    "application/json": components["schemas"]["TaskResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1124,21 +1546,27 @@ export interface operations {
                 };
             };
             /**
-             * @description `runninghub_not_configured`: No API key is set
+             * @description `database_unavailable`: The database is locked, full or unreachable
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1150,7 +1578,7 @@ export interface operations {
     get_task: {
         parameters: {
             query?: {
-                /** @description Answer when the status changes, or after so many seconds. */
+                /** @description Respond when the status changes, or after so many seconds. */
                 wait?: number;
             };
             header?: never;
@@ -1165,42 +1593,69 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskAnswer"];
+                    "application/json": components["schemas"]["TaskResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1227,42 +1682,69 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1290,33 +1772,59 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1340,42 +1848,48 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskAnswer"];
+                    "application/json": components["schemas"]["TaskResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1385,24 +1899,37 @@ export interface operations {
             /** @description `not_cancellable`: The task is final */
             409: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1410,21 +1937,27 @@ export interface operations {
                 };
             };
             /**
-             * @description `runninghub_not_configured`: No API key is set
+             * @description `database_unavailable`: The database is locked, full or unreachable
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1452,33 +1985,38 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskAnswer"];
+                    "application/json": components["schemas"]["TaskResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1488,15 +2026,209 @@ export interface operations {
             /** @description `not_unknown`: Only a SUBMIT_UNKNOWN task can be settled */
             409: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_output: {
+        parameters: {
+            query?: {
+                /** @description As an attachment, also what a browser could show. */
+                download?: boolean;
+                /** @description Part of a signed link. */
+                expires?: string | null;
+                /** @description Part of a signed link. */
+                signature?: string | null;
+            };
+            header?: {
+                Range?: string | null;
+                "if-range"?: string | null;
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The task's id here, or RunningHub's. */
+                task_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description Partial Content */
+            206: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The client's copy is current. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `task_not_found`: The task is found neither here nor at RunningHub
+             *
+             *     `output_not_found`: The task has no such output
+             */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `output_gone`: The output was not kept, or no longer is, and RunningHub's link has expired */
+            410: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `range_not_satisfiable`: The range lies outside the output */
+            416: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database is locked, full or unreachable
+             *
+             *     `output_unavailable`: The place where outputs are kept does not respond
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
+             */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
+            504: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1517,42 +2249,58 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AccountAnswer"];
+                    "application/json": components["schemas"]["AccountResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub says that the account is out of coins or money */
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
             402: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_rejected`: RunningHub answered with a code that has no better name here */
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
             502: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1562,19 +2310,23 @@ export interface operations {
             /**
              * @description `runninghub_not_configured`: No API key is set
              *
-             *     `runninghub_unavailable`: RunningHub was not reached, answered 5xx, or answered something that is not its JSON
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
             503: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `runninghub_timeout`: RunningHub did not answer in time */
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1599,40 +2351,77 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `task_not_found`: The task is neither here nor at RunningHub */
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `invalid_request`: Body, query or path does not fit */
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1653,37 +2442,53 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthAnswer"];
+                    "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            /** @description `unauthorized`: The access token is missing or wrong */
+            /** @description `unauthorized`: The access token is missing or invalid */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: No tokens are set and the request is addressed to a name that is not allowed */
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
-            503: {
+            /** @description `internal_error`: An error in this service */
+            500: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthAnswer"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not work */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthResponse"];
                 };
             };
         };

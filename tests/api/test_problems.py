@@ -149,7 +149,7 @@ async def test_a_body_that_does_not_fit_is_told_where_and_never_shown(http: http
     answer = await http.post("/run", json={"access_password": PASSWORD})
     assert answer.status_code == 422
     assert answer.json() == invalid(
-        "The request does not fit at body.webapp_id: Field required.",
+        "The request is invalid at body.webapp_id: Field required.",
         errors=[
             {"loc": ["body", "webapp_id"], "msg": "Field required"},
             {"loc": ["body", "access_password"], "msg": "String should have at most 5 characters"},
@@ -162,7 +162,7 @@ async def test_a_body_that_is_no_json_is_told_where(http: httpx.AsyncClient) -> 
     answer = await http.post("/run", content='{"a" 1}', headers={"Content-Type": "application/json"})
     message = "Not valid JSON: Expecting ':' delimiter"
     assert answer.json() == invalid(
-        f"The request does not fit at body.5: {message}.", errors=[{"loc": ["body", 5], "msg": message}]
+        f"The request is invalid at body.5: {message}.", errors=[{"loc": ["body", 5], "msg": message}]
     )
 
 
@@ -212,7 +212,7 @@ async def test_a_wrong_method_is_told_the_right_one(http: httpx.AsyncClient) -> 
         "type": "/docs#problem-method_not_allowed",
         "title": "The route exists, but not with this method",
         "status": 405,
-        "detail": "This route does not take DELETE; the Allow header names what it takes.",
+        "detail": "This route does not accept DELETE; the Allow header lists what it accepts.",
         "code": "method_not_allowed",
     }
 
@@ -261,9 +261,9 @@ async def test_a_fault_is_answered_with_its_request_id_and_logged_with_its_trace
     assert answer.status_code == 500
     assert answer.json() == {
         "type": "/docs#problem-internal_error",
-        "title": "A fault of this service",
+        "title": "An error in this service",
         "status": 500,
-        "detail": "This is a fault of the service; its log has it under this request_id.",
+        "detail": "This is an error in the service; its log has it under this request_id.",
         "code": "internal_error",
         "request_id": "r-1",
     }

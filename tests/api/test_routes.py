@@ -232,9 +232,9 @@ def assert_problem(response: httpx.Response, code: str, status: int, **members: 
             ],
         },
         {"webappId": int(TEXT_TO_IMAGE), "nodeInfoList": [{**text_node(), "nodeId": 15}]},
-        {**submission(), "apiKey": "somebody's", "more": {"deep": [1]}},
+        {**submission(), "apiKey": "somebody's"},
     ],
-    ids=["camelCase", "snake_case", "integers", "unknown members"],
+    ids=["camelCase", "snake_case", "integers", "API key"],
 )
 async def test_a_submit_is_understood_in_every_spelling(
     shared: httpx.AsyncClient, board: Board, body: Json
@@ -495,6 +495,7 @@ async def test_an_app_is_answered_as_a_form_with_only_the_listed_members(
             "labelEn": "Positive prompt (English)",
             "tooltip": None,
             "default": fields[2]["input"]["default"],
+            "value": fields[2]["fieldValue"],
             "options": None,
             "min": None,
             "max": None,
@@ -674,6 +675,23 @@ async def test_instance_type_and_password_are_passed_on_and_the_password_is_nowh
         }
         assert ACCESS_PASSWORD not in json.dumps(await until(client, answer["task_id"], "SUCCESS"))
     assert ACCESS_PASSWORD not in repr(service.rows("SELECT * FROM tasks"))
+
+
+async def test_unknown_members_of_a_submit_are_ignored_and_named_in_warnings(
+    shared: httpx.AsyncClient, board: Board
+) -> None:
+    body = {**submission(), "instancetype": "plus", "apiKey": "somebody's", "note": {"deep": [1]}}
+    response = await shared.post("/submit_task", json=body)
+    assert response.status_code == 202
+    assert response.json()["warnings"] == [
+        {
+            "nodeId": None,
+            "fieldName": "instancetype",
+            "message": "Unknown member, ignored. Did you mean instanceType?",
+        },
+        {"nodeId": None, "fieldName": "note", "message": "Unknown member, ignored."},
+    ]
+    assert {"instanceType", "instancetype", "note"} & (await board.sent("run")).keys() == set()
 
 
 async def test_a_wrong_password_leaves_a_failed_row(shared: httpx.AsyncClient) -> None:
@@ -1756,33 +1774,37 @@ async def test_try_it_out_works_with_every_bodys_example(client: httpx.AsyncClie
     assert running["webappId"] == TEXT_TO_IMAGE
 
 
-EVERYWHERE = {"401": {"unauthorized"}, "403": {"forbidden_host"}}
+EVERYWHERE = {"401": {"unauthorized"}, "403": {"forbidden_host"}, "500": {"internal_error"}}
 OF_RUNNINGHUB = {
     "402": {"insufficient_balance"},
     "502": {"runninghub_rejected"},
     "503": {"runninghub_not_configured", "runninghub_unavailable"},
     "504": {"runninghub_timeout"},
 }
+STORED = {"503": {"database_unavailable"}}
+RUNNINGHUB_AND_STORED = OF_RUNNINGHUB | {"503": OF_RUNNINGHUB["503"] | STORED["503"]}
 INVALID, GONE = {"422": {"invalid_request"}}, {"404": {"task_not_found"}}
+BODY = INVALID | {"413": {"body_too_large"}}
 DOCUMENTED: dict[str, dict[str, set[str]]] = {
-    "post /get_node_info": INVALID | {"404": {"webapp_not_found"}, "429": {"rate_limited"}} | OF_RUNNINGHUB,
+    "post /get_node_info": BODY | {"404": {"webapp_not_found"}, "429": {"rate_limited"}} | OF_RUNNINGHUB,
     "post /upload": INVALID
     | {"413": {"file_too_large"}, "415": {"unsupported_file"}, "429": {"rate_limited"}}
     | OF_RUNNINGHUB,
-    "post /submit_task": {
+    "post /submit_task": BODY
+    | {
         "422": {"invalid_request", "invalid_node_info", "idempotency_key_reused"},
         "404": {"webapp_not_found"},
         "429": {"too_many_pending", "rate_limited"},
     }
-    | OF_RUNNINGHUB,
-    "post /task/query_task_status": INVALID | GONE | OF_RUNNINGHUB,
-    "get /tasks/{task_id}": INVALID | GONE,
-    "get /tasks/{task_id}/events": INVALID | GONE,
-    "get /tasks": INVALID,
-    "post /tasks/{task_id}/cancel": INVALID | GONE | {"409": {"not_cancellable"}} | OF_RUNNINGHUB,
-    "post /tasks/{task_id}/settle": INVALID | GONE | {"409": {"not_unknown"}},
+    | RUNNINGHUB_AND_STORED,
+    "post /task/query_task_status": BODY | GONE | RUNNINGHUB_AND_STORED,
+    "get /tasks/{task_id}": INVALID | GONE | STORED,
+    "get /tasks/{task_id}/events": INVALID | GONE | STORED,
+    "get /tasks": INVALID | STORED,
+    "post /tasks/{task_id}/cancel": INVALID | GONE | {"409": {"not_cancellable"}} | RUNNINGHUB_AND_STORED,
+    "post /tasks/{task_id}/settle": BODY | GONE | STORED | {"409": {"not_unknown"}},
     "get /account": OF_RUNNINGHUB,
-    "post /webhooks/runninghub/{task_id}/{signature}": INVALID | GONE,
+    "post /webhooks/runninghub/{task_id}/{signature}": BODY | GONE | STORED,
 }
 
 
