@@ -130,7 +130,7 @@ def _introduction(minutes: float) -> str:
         "Every server is one uvicorn process with the same flags (uvloop, httptools, no access log)."
         " **plain** is `bench/plain/`: the same routes with a new httpx client and a new database connection"
         " for each call, and one polling coroutine per task. **bare** and **relay only** are the routes of"
-        " `bench/floor.py`. **direct** is the stand-in for RunningHub without a service between. The service"
+        " `bench/floor.py`. **direct** is the RunningHub simulator without a service between. The service"
         " runs on its default settings unless a section says otherwise."
     )
 

@@ -97,6 +97,10 @@ class Account(BaseModel):
     )
 
 
+DEFAULT_ACCOUNT = Account()
+"""What every key has that is not listed; nothing limits it, so that nothing ever changes in it."""
+
+
 class Switches(BaseModel):
     """All switches; each is a member of the JSON route and an option of the command line."""
 
@@ -196,7 +200,7 @@ class Switches(BaseModel):
 
     def account(self, api_key: str) -> Account:
         """The account of a key; one that is not listed has only defaults."""
-        return self.accounts.get(api_key) or Account()
+        return self.accounts.get(api_key, DEFAULT_ACCOUNT)
 
     def slots_of(self, api_key: str) -> int:
         """How many tasks a key may run at once; 0: no limit."""

@@ -1,4 +1,4 @@
-"""The examples in a real browser: from another origin, against the service and the stand-in as processes."""
+"""The examples in a real browser: from another origin, against the service and the simulator as processes."""
 
 import json
 import os

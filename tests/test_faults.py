@@ -52,7 +52,7 @@ WAITS = (202, "PENDING")
 
 
 class Board:
-    """The stand-in's switch board. It answers in a moment, so tests may block on it."""
+    """The simulator's switches. It responds at once, so that tests may block on it."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.url = str(http.base_url).rstrip("/")
@@ -81,7 +81,7 @@ class Board:
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Board]:
+def simulator() -> Iterator[Board]:
     with (
         start_simulator(run_time=0, queue_time=0, slots=0) as simulator,
         httpx.Client(base_url=simulator.url) as http,
@@ -90,14 +90,14 @@ def stand_in() -> Iterator[Board]:
 
 
 @pytest.fixture
-def board(stand_in: Board) -> Board:
-    stand_in.reset()
-    return stand_in
+def board(simulator: Board) -> Board:
+    simulator.reset()
+    return simulator
 
 
 @pytest.fixture(scope="module")
-def real_service(stand_in: Board, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with start_service(stand_in.url, tmp_path_factory.mktemp("real") / "tasks.db") as service:
+def real_service(simulator: Board, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with start_service(simulator.url, tmp_path_factory.mktemp("real") / "tasks.db") as service:
         yield service
 
 
@@ -242,14 +242,14 @@ def deaf_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def addresses(stand_in: Board) -> Iterator[dict[str, str]]:
+def addresses(simulator: Board) -> Iterator[dict[str, str]]:
     with deaf_port() as port:
         yield {
-            "": stand_in.url,
+            "": simulator.url,
             "refused": "http://127.0.0.1:1",
             "unknown name": "http://runninghub.invalid",
             "deaf": f"http://127.0.0.1:{port}",
-            "no TLS": stand_in.url.replace("http:", "https:"),
+            "no TLS": simulator.url.replace("http:", "https:"),
         }
 
 

@@ -1,4 +1,4 @@
-"""The HTTP contract, sentence by sentence: every route and every problem, against the stand-in."""
+"""The HTTP contract, sentence by sentence: every route and every problem, against the simulator."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ TEXT = Like("(?s).{10,}")
 
 
 class Board:
-    """The stand-in's switch board."""
+    """The simulator's switches."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -99,7 +99,7 @@ async def board(simulator_url: str) -> AsyncIterator[Board]:
 
 
 class Service:
-    """Starts services on this test's database, all with the same stand-in."""
+    """Starts services on this test's database, all with the same simulator."""
 
     def __init__(self, simulator_url: str, directory: Path) -> None:
         self.simulator_url = simulator_url
@@ -1632,7 +1632,7 @@ async def test_a_body_without_its_content_type_is_told_about_it(shared: httpx.As
 
 @asynccontextmanager
 async def runninghub_that_says(**replies: bytes) -> AsyncIterator[str]:
-    """An upstream of raw bytes, by the last word of the path: for what the stand-in cannot say."""
+    """An upstream of raw bytes, by the last word of the path: for what the simulator cannot say."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The page in a real browser, against the service and the stand-in as processes of their own."""
+"""The page in a real browser, against the service and the simulator as processes of their own."""
 
 import os
 import re
