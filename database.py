@@ -87,6 +87,16 @@ class StrayRun:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedWebapp:
+    """An app that was run here; `last_seq` orders a list of them."""
+
+    webapp_id: str
+    tasks: int
+    last_seq: int
+    last_used_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageFilter:
     """Which tasks a list shows; `None` and empty: all. Times are RFC 3339 in UTC with milliseconds."""
 
@@ -623,6 +633,14 @@ class Database(SqliteFile):
             for status in set(wanted.statuses):
                 found += _tasks(await self.scan(sql, {**parameters, "status": status}))
         return sorted(found, key=lambda task: task.seq, reverse=True)[:limit]
+
+    async def used_webapps(
+        self, *, before_seq: int, limit: int, owner: str | None = None
+    ) -> list[UsedWebapp]:
+        """The apps that were run here (by one user), the one used last first."""
+        parameters = {"before": before_seq, "limit": limit, "owner": owner}
+        rows = await self.scan(queries.SELECT_USED_WEBAPPS, parameters)
+        return [UsedWebapp(**dict(zip(row.keys(), row, strict=True))) for row in rows]
 
     async def versions(self, task_ids: Iterable[str]) -> dict[str, int]:
         """How often each of these tasks has changed."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BeforeValidator
+from pydantic import AwareDatetime, BeforeValidator
 
 from api.dependencies import (
     BODY_ERRORS,
@@ -26,7 +26,7 @@ from api.middleware import install_middleware
 from api.openapi import FORMS, TASKS, install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
-from api.routers import accounts, health, outputs, webhooks
+from api.routers import accounts, health, outputs, task_actions, webapps, webhooks
 from api.schemas import (
     NodeInfoRequest,
     OutputResponse,
@@ -37,6 +37,8 @@ from api.schemas import (
     TaskPage,
     TaskResponse,
     UploadResponse,
+    utc_text,
+    within_page,
 )
 from config import VERSION, Settings, load_server_settings, load_settings
 from database import PageFilter
@@ -185,12 +187,19 @@ async def submit_task(
         str | None,
         Header(min_length=1, max_length=255, description="With the same body it returns the same task."),
     ] = None,
+    wait: Annotated[
+        float, Query(ge=0, le=60, description="Respond when the task is final, or after so many seconds.")
+    ] = 0,
 ) -> SubmitResponse:
     await rate_limiter.check(request)
     task, warnings = await services.tasks.submit(body.submission(idempotency_key))
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
-    return SubmitResponse.of(task, [*body.ignored_members(), *warnings])
+    warnings = [*body.ignored_members(), *warnings]
+    if not wait:
+        return SubmitResponse.of(task, warnings)
+    task = await services.change_feed.final(task, timeout_s=wait)
+    return SubmitResponse.of(task, warnings, await task_response(services, task))
 
 
 @router.post(
@@ -256,17 +265,26 @@ async def list_tasks(
     services: ServicesDep,
     status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
     webapp_id: Annotated[str | None, Query(max_length=64)] = None,
+    owner: Annotated[str | None, Query(max_length=64, description="Only this user's tasks.")] = None,
+    created_after: Annotated[AwareDatetime | None, Query(description="RFC 3339, inclusive.")] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="RFC 3339, exclusive.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
     tasks, next_cursor = await services.tasks.page(
         cursor=cursor,
         limit=limit,
-        wanted=PageFilter(statuses=tuple(status or ()), webapp_id=webapp_id or None),
+        wanted=PageFilter(
+            statuses=tuple(status or ()),
+            webapp_id=webapp_id or None,
+            owner=owner or None,
+            created_after=utc_text(created_after),
+            created_before=utc_text(created_before),
+        ),
     )
     found = await services.outputs.of_tasks(tasks)
     responses = [await task_response(services, task, found.get(task.id, ())) for task in tasks]
-    return TaskPage(tasks=responses, next_cursor=next_cursor)
+    return TaskPage(tasks=within_page(responses), next_cursor=next_cursor)
 
 
 @router.post(
@@ -296,7 +314,15 @@ async def settle_task(
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application; one per process."""
     configure_logging(settings)
-    routers = (router, outputs.router, accounts.router, webhooks.router, health.router)
+    routers = (
+        router,
+        task_actions.router,
+        outputs.router,
+        accounts.router,
+        webapps.router,
+        webhooks.router,
+        health.router,
+    )
     # `routes=`, not include_router: that would match every request's route twice.
     routes = [route for each in routers for route in each.routes]
     app = FastAPI(routes=routes, lifespan=lifespan, docs_url=None, redoc_url=None)

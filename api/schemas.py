@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 from pydantic import (
@@ -399,7 +400,7 @@ class TaskResponse(BaseModel):
     created_at: Time
     updated_at: Time
     result_data: list[TaskResult] | None
-    node_info: list[NodeValueResponse]
+    node_info: list[NodeValueResponse] | None = Field(description="null only where `truncated`.")
     webapp_id: str | None
     workflow_id: str | None
     runninghub_task_id: str | None
@@ -414,6 +415,11 @@ class TaskResponse(BaseModel):
     metadata: dict[str, Any] | None = Field(description="The client's own JSON object.")
     rerun_of: str | None = Field(description="The task whose values it repeats.")
     deadline_at: Time | None = Field(description="When it is cancelled if it is not final by then.")
+    truncated: bool = Field(
+        False,
+        exclude_if=lambda is_truncated: not is_truncated,
+        description="In a list: `node_info` and `result_data` are left out; GET /tasks/{id} has them.",
+    )
 
     @classmethod
     def of(
@@ -444,6 +450,7 @@ class TaskResponse(BaseModel):
             metadata=task.metadata,
             rerun_of=task.rerun_of,
             deadline_at=_time(task.deadline_ms),
+            truncated=False,
         )
 
 
@@ -461,21 +468,48 @@ class SubmitResponse(BaseModel):
     runninghub_task_id: str | None
     queue_position: int | None
     warnings: list[SubmitWarning]
+    task: TaskResponse | None = Field(
+        None,
+        exclude_if=lambda task: task is None,
+        description="Only with `?wait=`: the task at the end of the wait.",
+    )
 
     @classmethod
-    def of(cls, task: Task, warnings: list[dict[str, Any]]) -> Self:
-        return cls(
+    def of(cls, task: Task, warnings: list[dict[str, Any]], response: TaskResponse | None = None) -> Self:
+        return cls.model_construct(
             task_id=task.id,
             status=task.status,
             runninghub_task_id=task.runninghub_task_id,
             queue_position=task.queue_position,
             warnings=[SubmitWarning(**warning) for warning in warnings],
+            task=response,
         )
 
 
 class TaskPage(BaseModel):
     tasks: list[TaskResponse]
     next_cursor: str | None = Field(description="For the next page; null at the end.")
+
+
+# A page of tasks with long values would take seconds to build and to read.
+MAX_PAGE_CHARS = 4 * 1024 * 1024
+
+
+def within_page(tasks: list[TaskResponse]) -> list[TaskResponse]:
+    """The tasks of a page; past its bound, values and results are left out."""
+    chars = 0
+    for task in tasks:
+        size = len(json.dumps([task.node_info, task.result_data], ensure_ascii=False, default=str))
+        if chars + size > MAX_PAGE_CHARS:
+            task.node_info, task.result_data, task.truncated = None, None, True
+        else:
+            chars += size
+    return tasks
+
+
+def utc_text(time: datetime | None) -> str | None:
+    """A time as rows have it: UTC with milliseconds."""
+    return None if time is None else rfc3339(int(time.timestamp() * 1000))
 
 
 class UploadResponse(BaseModel):

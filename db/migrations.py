@@ -272,4 +272,28 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE storage_key = OLD.storage_key);
     END;
     """,
+    # Which apps were run here, by user: a list of apps reads no task.
+    """
+    CREATE TABLE used_webapps (
+        owner TEXT NOT NULL,
+        webapp_id TEXT NOT NULL,
+        tasks INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        last_used_at TEXT NOT NULL,
+        PRIMARY KEY (owner, webapp_id)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO used_webapps SELECT coalesce(owner, ''), webapp_id, count(*), max(seq), max(created_at)
+        FROM tasks WHERE webapp_id IS NOT NULL GROUP BY 1, 2;
+    CREATE INDEX used_webapps_by_webapp ON used_webapps (webapp_id);
+    CREATE TRIGGER webapp_used AFTER INSERT ON tasks WHEN NEW.webapp_id IS NOT NULL BEGIN
+        INSERT INTO used_webapps
+            VALUES (coalesce(NEW.owner, ''), NEW.webapp_id, 1, NEW.seq, NEW.created_at)
+            ON CONFLICT (owner, webapp_id)
+            DO UPDATE SET tasks = tasks + 1, last_seq = NEW.seq, last_used_at = NEW.created_at;
+    END;
+    CREATE TRIGGER webapp_task_deleted AFTER DELETE ON tasks WHEN OLD.webapp_id IS NOT NULL BEGIN
+        UPDATE used_webapps SET tasks = tasks - 1
+            WHERE owner = coalesce(OLD.owner, '') AND webapp_id = OLD.webapp_id;
+    END;
+    """,
 )

@@ -80,8 +80,8 @@ def workflow_form(workflow_id: str, prompt_graph: Any) -> WorkflowForm:
 
 def _form_members(data: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]]) -> FormMembers:
     name = text_of(data.get("webappName"))[:MAX_NAME_CHARS]
-    description = _plain_text(data.get("description"))
-    description_en = _plain_text(data.get("descriptionEn"))
+    description = plain_text(data.get("description"))
+    description_en = plain_text(data.get("descriptionEn"))
     statistics = data.get("statisticsInfo")
     counts = statistics if isinstance(statistics, dict) else {}
     identified = (node for node in nodes if text_of(node.get("nodeId")) and text_of(node.get("fieldName")))
@@ -189,7 +189,7 @@ def _tag(tag: Mapping[str, Any]) -> Tag:
     }
 
 
-def _plain_text(markup: Any) -> str:
+def plain_text(markup: Any) -> str:
     """The text of a piece of HTML, one line for each paragraph."""
     clean = nh3.clean(text_of(markup)[:MAX_HTML_CHARS], tags=_LINE_TAGS, attributes={})
     broken = re.sub(r"(?:<(?!br>)[^>]*>\s*)+", "\n", clean).replace("<br>", "\n")

@@ -292,6 +292,16 @@ class AccountMonitor:
             )
             self.on_freed()
 
+    def state_of(self, account: Account) -> AccountState:
+        """The account's state for people: `ok` with no free slot is `full`."""
+        row = self.view.account(account.name)
+        if row.state is not AccountState.OK:
+            return row.state
+        limit = account.max_concurrent or row.concurrent_limit
+        active = self.view.count(ACTIVE, account.name) + row.running_elsewhere
+        is_backing_off = self.view.limiter(account.name, DEFAULT_INSTANCE_TYPE).rejections > 0
+        return AccountState.FULL if is_backing_off or (limit and active >= limit) else AccountState.OK
+
     def usable_account(self, base_url: str | None) -> Account:
         """The account for a free call on this host (None: the first account's); one that works, if any.
 

@@ -58,6 +58,14 @@ class ChangeFeed:
                 pass
         return latest
 
+    async def final(self, task: Task, *, timeout_s: float) -> Task:
+        """The task when it is final, or as it is after `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while not (task.status.is_final or self._closed) and (remaining_s := deadline - loop.time()) > 0:
+            task = await self.next_status(task, timeout_s=remaining_s)
+        return task
+
     async def follow(self, task_id: str, *, seen_version: int | None) -> AsyncIterator[Task]:
         """The task now (unless it is at `seen_version`) and at every change, until it is final.
 
