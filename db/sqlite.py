@@ -20,6 +20,7 @@ Row = sqlite3.Row
 Parameters = Mapping[str, Any]
 
 BUSY_TIMEOUT_S = 5.0
+CLOSING_BUSY_TIMEOUT_MS = 500
 # A large file is checked for as long as a start may take: the whole check is `python -m db.backup`'s.
 QUICK_CHECK_S = 2.0
 INTERRUPT_PAUSE_S = 0.1
@@ -257,6 +258,8 @@ class SqliteFile:
         self._faults.require_files()
         if self._is_writer_broken:
             await self._reopen_writer()
+        if self._is_closed:  # what waits behind a lock must not keep the process from stopping
+            await self.writer.execute_fetchall(f"PRAGMA busy_timeout = {CLOSING_BUSY_TIMEOUT_MS}")
         await self.writer.execute("BEGIN IMMEDIATE")
 
     async def _roll_back(self) -> None:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from errors import DatabaseUnavailable
+
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -65,6 +67,8 @@ class LeasedWork(Generic[Item]):
         try:
             await self._renew_leases()
             await self._start_due()
+        except DatabaseUnavailable:
+            pass  # logged where it was met, once a minute
         except Exception:  # the loop has to survive whatever one round met: the next round tries again
             log.exception("%s: a round failed", self._name)
 
@@ -87,6 +91,8 @@ class LeasedWork(Generic[Item]):
     async def _run_one(self, item: Item) -> None:
         try:
             await self._work(item)
+        except DatabaseUnavailable:
+            pass  # logged where it was met; the item comes back when its lease expires
         except Exception:  # one item's fault must not end the others; it comes back when its lease expires
             log.exception("%s: an item failed", self._name)
 

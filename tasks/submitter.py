@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +34,9 @@ WAIT_S = 2.0
 STORE_RETRY_S = 1.0
 STORE_LOG_INTERVAL_S = 60.0
 BUSY_FROM = 3
-# How long a stop waits for paid calls in flight.
-CLOSING_S = 10.0
+# How long a stop waits for paid calls in flight, and then for storing what became of them.
+CLOSING_S = 7.0
+STORING_S = 2.0
 
 INTERRUPTED = {
     "code": "submit_interrupted",
@@ -167,14 +169,20 @@ class Submitter:
         self._waiters.resolve_all()
 
     async def close(self) -> None:
-        """Wait for the calls in flight, and give up those that take too long."""
+        """Wait for the calls in flight, and give up those that take too long, also where storing them does.
+
+        What is not stored then is in the log with both ids; its row becomes SUBMIT_UNKNOWN at the next
+        start.
+        """
         self.stop()
-        await asyncio.gather(*self._claims, return_exceptions=True)
-        if self._calls:
-            await asyncio.wait(set(self._calls.values()), timeout=CLOSING_S)
-        for call in list(self._calls.values()):
-            call.cancel()
-        await asyncio.gather(*self._calls.values(), return_exceptions=True)
+        end = time.monotonic() + CLOSING_S
+        await _wait_for(self._claims, end)
+        await _wait_for(self._calls.values(), end)
+        # The first time its outcome is stored as unknown, the second time storing it is given up.
+        for _ in range(2):
+            for call in list(self._calls.values()):
+                call.cancel()
+            await _wait_for(self._calls.values(), time.monotonic() + STORING_S)
 
     def _start(self, claimed: list[Task]) -> None:
         for task in claimed:
@@ -280,8 +288,11 @@ class Submitter:
                 break
             except DatabaseUnavailable as problem:
                 if limit.allows(task.id):
-                    _log_not_stored(task, outcome.event, problem)
-                await asyncio.sleep(STORE_RETRY_S)
+                    _log_not_stored(task, outcome.event, problem.message)
+            except asyncio.CancelledError:
+                _log_not_stored(task, outcome.event, "The service is stopping.")
+                raise
+            await asyncio.sleep(STORE_RETRY_S)
         if stored and stored.status is TaskStatus.PENDING:
             self._may_be_waiting = True
         return stored
@@ -331,12 +342,17 @@ def _refused(state: AccountState) -> Any:
     return change
 
 
-def _log_not_stored(task: Task, event: Event, problem: DatabaseUnavailable) -> None:
+async def _wait_for(tasks: Iterable[asyncio.Task[Any]], end: float) -> None:
+    if waiting := set(tasks):
+        await asyncio.wait(waiting, timeout=max(0, end - time.monotonic()))
+
+
+def _log_not_stored(task: Task, event: Event, reason: str) -> None:
     """Both ids, so that the run can be found if this process ends first."""
     known = {"task_id": task.id}
     if isinstance(event, Accepted):
         known["runninghub_task_id"] = event.runninghub_task_id
-    log.error("a paid call's outcome is not stored yet: %s", problem.message, extra=known)
+    log.error("a paid call's outcome is not stored yet: %s", reason, extra=known)
 
 
 def _log_outcome(task: Task, outcome: Outcome, stored: Task | None) -> None:
