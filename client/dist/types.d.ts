@@ -11,8 +11,13 @@ type RequestBody<Operation> = Operation extends {
         };
     };
 } ? Body : never;
+type Form = Json<paths['/get_node_info']['post']['responses'][200]>;
 /** An app as a form: its fields in `nodeInfoList`, and one JSON Schema for all of them. */
-export type WebappForm = Json<paths['/get_node_info']['post']['responses'][200]>;
+export type WebappForm = Extract<Form, {
+    webappId: string;
+}>;
+/** One field of a form; `input` says how to draw it. */
+export type NodeField = WebappForm['nodeInfoList'][number];
 export type UploadedFile = Json<paths['/upload']['post']['responses'][200]>;
 export type Task = Json<paths['/tasks/{task_id}']['get']['responses'][200]>;
 export type TaskStatus = Task['status'];

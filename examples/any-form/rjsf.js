@@ -1,4 +1,4 @@
-// The form library and what it stands on, in one file for a page without a build step: `npm install` makes it.
+// The form library and its dependencies, in one file for a page without a build step: `npm install` makes it.
 import { customizeValidator } from '@rjsf/validator-ajv8';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 

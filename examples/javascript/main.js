@@ -1,4 +1,4 @@
-// One app with its fields written by hand: submit, watch, cancel, and show the picture.
+// One app with its fields written by hand and no library: submit, follow, cancel, and show the picture.
 
 const WEBAPP_ID = '1992755951447109633'; // an id has too many digits for a JavaScript number
 const FINAL = ['SUCCESS', 'FAILED', 'CANCELLED', 'SUBMIT_UNKNOWN'];
@@ -9,24 +9,17 @@ const cancelButton = document.querySelector('#cancel');
 const status = document.querySelector('#status');
 const results = document.querySelector('#results');
 
-let idempotencyKey = null;
 let taskId = null;
 
-form.addEventListener('input', () => { idempotencyKey = null; }); // another request needs another key
-form.addEventListener('submit', async (event) => {
+form.addEventListener('submit', (event) => {
   event.preventDefault();
-  runButton.disabled = true;
-  results.replaceChildren();
-  try {
-    taskId = await submit();
-    cancelButton.disabled = false;
-    await follow(taskId);
-  } catch (error) {
-    status.textContent = error.message;
-  } finally {
-    runButton.disabled = false;
-    cancelButton.disabled = true;
-  }
+  run({
+    webappId: WEBAPP_ID,
+    nodeInfoList: [
+      { nodeId: '15', fieldName: 'text', fieldValue: form.elements.prompt.value },
+      { nodeId: '16', fieldName: 'text', fieldValue: form.elements.negativePrompt.value },
+    ],
+  });
 });
 cancelButton.addEventListener('click', async () => {
   try {
@@ -36,22 +29,53 @@ cancelButton.addEventListener('click', async () => {
   }
 });
 
-/** Start a task and give its id. A run costs, so a call that got no answer is repeated with the same key: it is paid once. */
-async function submit() {
-  status.textContent = 'Submitting …';
-  idempotencyKey ??= crypto.randomUUID();
-  const answer = await call('POST', '/submit_task', {
-    webappId: WEBAPP_ID,
-    nodeInfoList: [
-      { nodeId: '15', fieldName: 'text', fieldValue: form.elements.prompt.value },
-      { nodeId: '16', fieldName: 'text', fieldValue: form.elements.negativePrompt.value },
-    ],
-  }, { 'Idempotency-Key': idempotencyKey });
-  idempotencyKey = null;
-  return answer.task_id;
+async function run(body) {
+  runButton.disabled = true;
+  results.replaceChildren();
+  try {
+    taskId = await submit(body);
+    cancelButton.disabled = false;
+    await follow(taskId);
+  } catch (error) {
+    status.textContent = error.message;
+  } finally {
+    runButton.disabled = false;
+    cancelButton.disabled = true;
+  }
 }
 
-/** Show a task until it ends: live if events come through, else by asking again and again. */
+/**
+ * Starts a task and returns its id. A run costs money, and a submit without a response may have started one: its key is
+ * kept, across a reload too, until the service has responded. Run again with the same values then sends the same key,
+ * and the service returns the same task.
+ */
+async function submit(body) {
+  status.textContent = 'Submitting …';
+  const request = JSON.stringify(body);
+  const idempotencyKey = keyFor(request);
+  try {
+    const { task_id } = await call('POST', '/submit_task', body, { 'Idempotency-Key': idempotencyKey });
+    sessionStorage.removeItem(request);
+    return task_id;
+  } catch (error) {
+    if (isOutcomeKnown(error)) sessionStorage.removeItem(request);
+    if (error.problem?.task_id) return error.problem.task_id; // stored, with the reason
+    throw error;
+  }
+}
+
+function keyFor(request) {
+  const key = sessionStorage.getItem(request) ?? crypto.randomUUID();
+  sessionStorage.setItem(request, key);
+  return key;
+}
+
+/** Whether the service has looked at the values: a problem about them, or a task that was stored. */
+function isOutcomeKnown({ problem }) {
+  return Boolean(problem?.task_id) || [404, 422].includes(problem?.status);
+}
+
+/** Shows a task until it ends: by events as they happen, or by waiting reads where they do not get through. */
 async function follow(id) {
   try {
     for await (const task of events(id)) {
@@ -64,7 +88,7 @@ async function follow(id) {
   let task = await call('GET', `/tasks/${id}`);
   show(task);
   while (!FINAL.includes(task.status)) {
-    task = await call('GET', `/tasks/${id}?wait=30`); // answers as soon as the status changes
+    task = await call('GET', `/tasks/${id}?wait=30`); // responds as soon as the status changes
     show(task);
   }
 }
@@ -104,5 +128,5 @@ async function send(method, path, body, headers = {}) {
   const response = await fetch(new URL(path, service.value), { method, headers, body: body && JSON.stringify(body) });
   if (response.ok) return response;
   const problem = await response.json();
-  throw new Error(`${problem.detail} (${problem.code})`);
+  throw Object.assign(new Error(`${problem.detail} (${problem.code})`), { problem });
 }

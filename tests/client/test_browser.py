@@ -109,7 +109,9 @@ def test_an_upload_is_aborted_on_the_way(page: Page, simulator: Running) -> None
     assert shares[-1] < 1
 
 
-def test_a_reload_in_the_middle_of_a_submit_pays_once(page: Page, service: Running, simulator: Running) -> None:
+def test_a_reload_in_the_middle_of_a_submit_pays_once(
+    page: Page, service: Running, simulator: Running
+) -> None:
     def arrive_without_response(route: Route) -> None:
         route.fetch()  # and the page never hears of it
 

@@ -1,23 +1,14 @@
-"""The examples in a real browser: from another origin, against the service and the simulator as processes."""
+"""The examples' pages in a real browser: from another origin, against the service and the simulator."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Route, expect
 
-from config import Settings
-from main import create_app
 from simulator.apps import (
     ACCESS_PASSWORD,
     ALWAYS_FAILS,
@@ -28,11 +19,15 @@ from simulator.apps import (
     VIDEO,
     WITH_PASSWORD,
 )
-from tests.processes import Running, clean_environment, start_service, start_simulator
+from tests.browser import serve_files, start_chromium
+from tests.npm import install, npm
+from tests.processes import ROOT, Running, start_service, start_simulator
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 QUICK = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2"}
 TOKEN = "a-long-random-word"
+# RunningHub's refusal of one run.
+FAULT = {"kind": "code", "code": 433, "msg": "a value is not valid"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 # What a form shows, control by control: its kind, and what bounds it or can be chosen.
 CONTROLS = """() => [...document.querySelectorAll('#form :is(input, select, textarea)')]
@@ -40,14 +35,7 @@ CONTROLS = """() => [...document.querySelectorAll('#form :is(input, select, text
   .map((control) => [control.labels[0].textContent.trim(), control.type, control.min ?? '', control.max ?? '',
                      [...control.options ?? []].map((option) => option.text)])"""
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(
-        (CHROMIUM is None or shutil.which("npm") is None) and os.environ.get("CI") != "true",
-        reason="no Chromium or no npm here: apt-get install chromium npm",
-    ),
-]
+pytestmark = pytest.mark.processes
 
 
 class Visit:
@@ -103,29 +91,17 @@ class Visit:
 
 @pytest.fixture(scope="module", autouse=True)
 def libraries() -> None:
-    """What `npm install` gives; the packages stay until the lock file changes."""
-    installed, lock = EXAMPLES / "node_modules/.package-lock.json", EXAMPLES / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        install = npm("ci", "--ignore-scripts")
-        if install.returncode and os.environ.get("CI") != "true":
-            pytest.skip("npm could not install the examples' packages")
-        assert install.returncode == 0, install.stderr
-    build = npm("run", "build")
+    """What `npm install` does."""
+    install(EXAMPLES)
+    build = npm(EXAMPLES, "run", "build")
     assert build.returncode == 0, build.stderr
 
 
 @pytest.fixture(scope="module")
 def pages_url() -> Iterator[str]:
     """The folder behind a static server, as its README says."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(EXAMPLES))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_files(EXAMPLES) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +118,8 @@ def service(simulator: Running, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM is not None, "CI needs Chromium"
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield launched
-        launched.close()
+    with start_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -267,12 +239,12 @@ def test_the_page_of_one_app_runs_live_to_the_picture(visit: Visit, example: str
 
 
 @pytest.mark.parametrize("example", ["javascript", "typescript"])
-def test_without_events_the_page_asks_again_and_again(visit: Visit, example: str) -> None:
+def test_without_events_the_page_waits_for_each_change(visit: Visit, example: str) -> None:
     visit.page.route("**/events", lambda route: route.abort())
     visit.open(example)
     visit.run()
     visit.expect_picture()
-    assert visit.asked(r"\?wait=30$")
+    assert visit.asked(r"\?wait=(25|30)$")
 
 
 @pytest.mark.parametrize("example", ["javascript", "typescript"])
@@ -286,20 +258,51 @@ def test_a_running_task_is_cancelled(visit: Visit, simulator: Running, example: 
     visit.check()
 
 
-@pytest.mark.parametrize("example", ["javascript", "typescript"])
-def test_a_submit_whose_answer_was_lost_is_paid_once(visit: Visit, simulator: Running, example: str) -> None:
-    def lose(route: Route) -> None:
-        route.fetch()
-        route.abort()
+def lose_response(route: Route) -> None:
+    route.fetch()
+    route.abort()
 
-    visit.page.route("**/submit_task", lose, times=1)
+
+@pytest.mark.parametrize("example", ["javascript", "any-form"])
+def test_a_submit_whose_response_was_lost_is_paid_once(
+    visit: Visit, simulator: Running, example: str
+) -> None:
+    visit.page.route("**/submit_task", lose_response, times=1)
     visit.open(example)
+    if example == "any-form":
+        visit.show_form(TEXT_TO_IMAGE)
     visit.run()
     visit.expect_status(re.compile("fetch"))
     visit.run()
     visit.expect_picture()
-    counters = httpx.get(f"{simulator.url}/simulator/counters").json()
-    assert counters["runs_accepted"] == 1
+    assert paid_runs(simulator) == 1
+
+
+def test_the_client_sends_a_submit_without_a_response_again_by_itself(
+    visit: Visit, simulator: Running
+) -> None:
+    visit.page.route("**/submit_task", lose_response, times=1)
+    visit.open("typescript")
+    visit.run()
+    visit.expect_picture()
+    assert paid_runs(simulator) == 1
+
+
+@pytest.mark.parametrize("example", ["javascript", "any-form"])
+def test_run_after_a_failed_run_is_a_new_run(visit: Visit, simulator: Running, example: str) -> None:
+    httpx.patch(f"{simulator.url}/simulator/switches", json={"faults": {"run": [FAULT | {"times": 1}]}})
+    visit.open(example)
+    if example == "any-form":
+        visit.show_form(TEXT_TO_IMAGE)
+    visit.run()
+    visit.expect_status(re.compile("^FAILED: "))
+    visit.run()
+    visit.expect_picture()
+
+
+def paid_runs(simulator: Running) -> int:
+    accepted: int = httpx.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
+    return accepted
 
 
 def test_a_token_goes_along_from_another_origin(
@@ -318,21 +321,37 @@ def test_a_token_goes_along_from_another_origin(
             visit.page.close()
 
 
-def test_the_typescript_page_keeps_to_the_types() -> None:
-    check = npm("run", "--silent", "check")
+def test_a_reloaded_page_continues_its_run(visit: Visit, simulator: Running) -> None:
+    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 1})
+    visit.open("react")
+    visit.show_form(TEXT_TO_IMAGE)
+    visit.run()
+    visit.expect_status(re.compile("RUNNING|QUEUED"))
+    visit.page.reload()
+    visit.page.get_by_label("Service", exact=True).fill(visit.service.url)
+    visit.expect_picture()
+    assert paid_runs(simulator) == 1
+
+
+def test_the_react_page_uploads_runs_and_cancels(visit: Visit, simulator: Running) -> None:
+    visit.open("react")
+    visit.show_form(IMAGE_TO_IMAGE)
+    picture: FilePayload = {"name": "cat.png", "mimeType": "image/png", "buffer": PNG}
+    with visit.page.expect_response("**/upload"):
+        visit.page.get_by_label("上传图片").set_input_files(picture)
+    visit.page.get_by_label("步数").fill("30")
+    visit.page.get_by_label("面部修复").check()
+    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
+    visit.run()
+    visit.expect_status(re.compile("RUNNING|QUEUED"))
+    visit.page.get_by_role("button", name="Cancel").click()
+    visit.expect_status(re.compile("^CANCELLED"))
+    values = {node["nodeId"]: node["fieldValue"] for node in visit.newest_task()["node_info"]}
+    assert values == {"39": values["39"], "3": "30", "70": "true"}
+    assert values["39"].startswith("api/")
+    visit.check()
+
+
+def test_the_types_of_the_pages_are_those_of_the_client() -> None:
+    check = npm(EXAMPLES, "run", "--silent", "check")
     assert (check.returncode, check.stdout) == (0, "")
-
-
-def test_the_generated_types_are_those_of_the_api(tmp_path: Path) -> None:
-    document, generated = tmp_path / "openapi.json", tmp_path / "schema.d.ts"
-    document.write_text(json.dumps(create_app(Settings()).openapi()))
-    made = npm("exec", "--", "openapi-typescript", str(document), "--output", str(generated))
-    assert made.returncode == 0, made.stderr
-    is_current = (EXAMPLES / "typescript/schema.d.ts").read_text() == generated.read_text()
-    assert is_current, "The API has changed: `make demo`, then `npm run generate` in examples/."
-
-
-def npm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["npm", *arguments], cwd=EXAMPLES, env=clean_environment(), capture_output=True, text=True
-    )
