@@ -1,9 +1,8 @@
 import { type RequestOptions, type TokenSource, type Transport } from './connection.js';
 import { type FollowOptions } from './follow.js';
-import { type Output } from './outputs.js';
 import { type RunStorage, type UnfinishedRun } from './runs.js';
 import { type UploadOptions } from './upload.js';
-import type { FieldValues, SubmitBody, Task, TaskPage, TaskQuery, UploadedFile, WebappForm } from './types.js';
+import type { FieldValues, Output, SubmitBody, Task, TaskPage, TaskQuery, UploadedFile, WebappForm, WorkflowForm } from './types.js';
 export interface GatewayOptions {
     /** Where the gateway is; '' for a page that the gateway itself serves. */
     baseUrl: string;
@@ -14,12 +13,15 @@ export interface GatewayOptions {
     retryDelayMs?: number;
     fetch?: Transport;
 }
-export interface RunOptions extends FollowOptions, Partial<Omit<SubmitBody, 'webappId' | 'nodeInfoList' | 'values'>> {
+/** What can be run: an app by its id or its form, or a plain workflow. */
+export type Runnable = string | {
+    webappId: string;
+} | {
+    workflowId: string;
+};
+export interface RunOptions extends FollowOptions, Omit<SubmitBody, 'webappId' | 'workflowId' | 'nodeInfoList' | 'values'> {
     values?: FieldValues;
     /** Your own key for this run. Without it the client makes one, and uses it again as long as the outcome is unknown. */
-    idempotencyKey?: string;
-}
-export interface RerunOptions extends FollowOptions {
     idempotencyKey?: string;
 }
 export interface FinishedRun {
@@ -34,17 +36,17 @@ export interface Gateway {
     form(webappId: string, options?: CallOptions & {
         refresh?: boolean;
     }): Promise<WebappForm>;
+    /** The inputs of a plain workflow as a form. */
+    workflowForm(workflowId: string, options?: CallOptions & {
+        refresh?: boolean;
+    }): Promise<WorkflowForm>;
     upload(file: Blob, options?: UploadOptions): Promise<UploadedFile>;
     /**
      * Submits a run once and follows it to its end, through lost responses, reconnects and restarts of the gateway.
      * Rejects with a TaskFailure where the task did not succeed, with a GatewayProblem where it was refused, and with
      * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
      */
-    run(form: string | {
-        webappId: string;
-    }, options?: RunOptions): Promise<FinishedRun>;
-    /** Runs a final task's values again, as a new task. */
-    rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
+    run(form: Runnable, options?: RunOptions): Promise<FinishedRun>;
     /** The runs that have not ended yet, those of the page before its reload included. */
     unfinished(): UnfinishedRun[];
     /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
@@ -56,6 +58,8 @@ export interface Gateway {
     /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
     follow(taskId: string, options?: FollowOptions): Promise<Task>;
     cancel(taskId: string, options?: CallOptions): Promise<Task>;
+    /** The task's results with absolute URLs. */
+    outputs(task: Task): Output[];
     /** Any other route: a response's JSON, with the token and the errors of all other calls. */
     request<T>(path: string, options?: RequestOptions): Promise<T>;
 }

@@ -241,11 +241,6 @@ async function follow(connection, id, retryDelayMs, options) {
   return latest;
 }
 
-// src/outputs.ts
-function outputsOf(task) {
-  return (task.result_data ?? []).flatMap((file) => file.fileUrl ? [{ url: file.fileUrl, fileType: file.fileType ?? null, nodeId: file.nodeId ?? null }] : []);
-}
-
 // src/runs.ts
 var active = /* @__PURE__ */ new Map();
 function openRuns(name, storage) {
@@ -270,7 +265,8 @@ function openRuns(name, storage) {
     if (idempotencyKey) return list().find((run) => run.idempotencyKey === idempotencyKey);
     return list().find((run) => !run.taskId && !active.has(run.idempotencyKey) && isSameRequest(run, path, body));
   }
-  function begin(path, body, idempotencyKey) {
+  function begin(path, members, idempotencyKey) {
+    const body = JSON.parse(JSON.stringify(members));
     const known = find(path, body, idempotencyKey);
     if (known && isSameRequest(known, path, body)) return { run: known, isNew: false };
     if (known) throw new GatewayProblem("idempotency_key_reused", "An unfinished run has this key and other values.");
@@ -308,8 +304,8 @@ function isSameRequest(run, path, body) {
   return run.path === path && canonical(run.body) === canonical(body);
 }
 function canonical(body) {
-  const nodes = (body.nodeInfoList ?? []).map((node) => JSON.stringify(node)).sort();
-  return JSON.stringify(Object.entries({ ...body, nodeInfoList: nodes }).sort());
+  const inOrder = (members) => Object.entries(members).sort(([one], [other]) => one < other ? -1 : 1);
+  return JSON.stringify(inOrder({ ...body, values: inOrder(body.values ?? {}) }));
 }
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -319,12 +315,13 @@ function newKey() {
 // src/upload.ts
 var TIMEOUT_MS2 = 10 * 6e4;
 async function upload(connection, file, options) {
-  const { onProgress, signal } = options;
+  const { onProgress, signal, webappId } = options;
   const body = new FormData();
   body.append("file", file, "name" in file ? String(file.name) : "file");
   const transport = onProgress && "XMLHttpRequest" in globalThis ? { transport: withProgress(onProgress) } : {};
   const uploaded = await connection.json("/upload", {
     method: "POST",
+    query: { webapp_id: webappId },
     body,
     signal,
     timeoutMs: TIMEOUT_MS2,
@@ -361,14 +358,11 @@ function createGateway(options) {
   const finish = (started, following) => runs.whileActive(started.run, () => finishRun({ connection, runs, retryDelayMs }, started, following));
   return {
     form: (webappId, { signal, ...members } = {}) => connection.json("/get_node_info", { method: "POST", body: { webappId, ...members }, signal }),
+    workflowForm: (workflowId, { signal, ...members } = {}) => connection.json("/get_node_info", { method: "POST", body: { workflowId, ...members }, signal }),
     upload: (file, uploadOptions = {}) => upload(connection, file, uploadOptions),
     async run(form, { values = {}, idempotencyKey, signal, onChange, onRetry, ...members } = {}) {
-      const webappId = typeof form === "string" ? form : form.webappId;
-      const body = { webappId, nodeInfoList: nodeInfoList(values), ...members };
+      const body = { ...idOf(form), values, ...members };
       return finish(runs.begin("/submit_task", body, idempotencyKey), { signal, onChange, onRetry });
-    },
-    async rerun(taskId, { idempotencyKey, ...following } = {}) {
-      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), following);
     },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
@@ -379,14 +373,16 @@ function createGateway(options) {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: "POST", signal }),
+    outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json
   };
 }
-function nodeInfoList(values) {
-  return Object.entries(values).flatMap(([key, fieldValue]) => {
-    const dot = key.indexOf(".");
-    return fieldValue === void 0 ? [] : [{ nodeId: key.slice(0, dot), fieldName: key.slice(dot + 1), fieldValue }];
-  });
+function idOf(form) {
+  if (typeof form === "string") return { webappId: form };
+  return "workflowId" in form ? { workflowId: form.workflowId } : { webappId: form.webappId };
+}
+function outputsOf(task, baseUrl) {
+  return task.outputs.map((output) => ({ ...output, url: baseUrl + output.url }));
 }
 function unfinishedRun(runs, idempotencyKey) {
   const run = runs.list().find((other) => other.idempotencyKey === idempotencyKey);
@@ -403,7 +399,7 @@ async function finishRun(context, started, following) {
   });
   runs.forget(run);
   if (task.status !== "SUCCESS") throw new TaskFailure(task);
-  return { task, outputs: outputsOf(task) };
+  return { task, outputs: outputsOf(task, connection.baseUrl) };
 }
 async function submit(context, { run, isNew }, following) {
   const { connection, runs, retryDelayMs } = context;
@@ -437,6 +433,5 @@ export {
   GatewayProblem,
   TaskFailure,
   createGateway,
-  isFinal,
-  outputsOf
+  isFinal
 };

@@ -1,10 +1,8 @@
 export { createGateway } from './gateway.js';
-export type { CallOptions, FinishedRun, Gateway, GatewayOptions, RerunOptions, RunOptions, } from './gateway.js';
+export type { CallOptions, FinishedRun, Gateway, GatewayOptions, Runnable, RunOptions, } from './gateway.js';
 export type { RequestOptions, TokenSource, Transport } from './connection.js';
 export { isFinal } from './follow.js';
 export type { FollowOptions } from './follow.js';
-export { outputsOf } from './outputs.js';
-export type { Output } from './outputs.js';
 export { GatewayProblem, TaskFailure } from './problem.js';
 export type { RunStorage, UnfinishedRun } from './runs.js';
 export type * from './types.js';

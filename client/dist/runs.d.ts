@@ -10,7 +10,7 @@ export interface UnfinishedRun {
     readonly taskId: string | null;
     /** The route and body of the submit: what is sent again if its outcome is unknown. */
     readonly path: string;
-    readonly body: Partial<SubmitBody>;
+    readonly body: SubmitBody;
 }
 export interface StartedRun {
     run: UnfinishedRun;
@@ -21,7 +21,7 @@ export interface Runs {
     /** All that are remembered, oldest first. */
     list(): UnfinishedRun[];
     /** The run to make for this request: one whose outcome is unknown and which nobody follows, or a new one. */
-    begin(path: string, body: Partial<SubmitBody>, idempotencyKey: string | undefined): StartedRun;
+    begin(path: string, body: SubmitBody, idempotencyKey: string | undefined): StartedRun;
     accepted(run: UnfinishedRun, taskId: string): void;
     forget(run: Pick<UnfinishedRun, 'idempotencyKey'>): void;
     /** Marks the run as followed until `work` has ended. */

@@ -1,6 +1,8 @@
 import type { Connection } from './connection.js';
 import type { UploadedFile } from './types.js';
 export interface UploadOptions {
+    /** The app that the file is for; needed where the gateway has accounts on two of RunningHub's hosts. */
+    webappId?: string | undefined;
     /** Receives the sent share of the file, from 0 to 1. Node reports only the end. */
     onProgress?: ((share: number) => void) | undefined;
     /** Aborts the upload. */

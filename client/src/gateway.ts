@@ -2,13 +2,12 @@
 
 import { connect, type Connection, type RequestOptions, type TokenSource, type Transport } from './connection.js';
 import { follow, taskPath, type FollowOptions } from './follow.js';
-import { outputsOf, type Output } from './outputs.js';
 import { pause, retryDelay } from './pause.js';
 import { GatewayProblem, isDecisive, isOutcomeUnknown, isTemporary, TaskFailure } from './problem.js';
 import { openRuns, tabStorage, type Runs, type RunStorage, type StartedRun, type UnfinishedRun } from './runs.js';
 import { upload, type UploadOptions } from './upload.js';
 import type {
-  FieldValues, SubmitBody, SubmitResponse, Task, TaskPage, TaskQuery, UploadedFile, WebappForm,
+  FieldValues, Output, SubmitBody, SubmitResponse, Task, TaskPage, TaskQuery, UploadedFile, WebappForm, WorkflowForm,
 } from './types.js';
 
 const SUBMIT_TRIES = 5;
@@ -24,13 +23,13 @@ export interface GatewayOptions {
   fetch?: Transport;
 }
 
-export interface RunOptions extends FollowOptions, Partial<Omit<SubmitBody, 'webappId' | 'nodeInfoList' | 'values'>> {
+/** What can be run: an app by its id or its form, or a plain workflow. */
+export type Runnable = string | { webappId: string } | { workflowId: string };
+
+export interface RunOptions
+  extends FollowOptions, Omit<SubmitBody, 'webappId' | 'workflowId' | 'nodeInfoList' | 'values'> {
   values?: FieldValues;
   /** Your own key for this run. Without it the client makes one, and uses it again as long as the outcome is unknown. */
-  idempotencyKey?: string;
-}
-
-export interface RerunOptions extends FollowOptions {
   idempotencyKey?: string;
 }
 
@@ -46,15 +45,15 @@ export interface CallOptions {
 export interface Gateway {
   /** An app's form. `refresh` makes the gateway fetch it from RunningHub again. */
   form(webappId: string, options?: CallOptions & { refresh?: boolean }): Promise<WebappForm>;
+  /** The inputs of a plain workflow as a form. */
+  workflowForm(workflowId: string, options?: CallOptions & { refresh?: boolean }): Promise<WorkflowForm>;
   upload(file: Blob, options?: UploadOptions): Promise<UploadedFile>;
   /**
    * Submits a run once and follows it to its end, through lost responses, reconnects and restarts of the gateway.
    * Rejects with a TaskFailure where the task did not succeed, with a GatewayProblem where it was refused, and with
    * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
    */
-  run(form: string | { webappId: string }, options?: RunOptions): Promise<FinishedRun>;
-  /** Runs a final task's values again, as a new task. */
-  rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
+  run(form: Runnable, options?: RunOptions): Promise<FinishedRun>;
   /** The runs that have not ended yet, those of the page before its reload included. */
   unfinished(): UnfinishedRun[];
   /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
@@ -66,6 +65,8 @@ export interface Gateway {
   /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
   follow(taskId: string, options?: FollowOptions): Promise<Task>;
   cancel(taskId: string, options?: CallOptions): Promise<Task>;
+  /** The task's results with absolute URLs. */
+  outputs(task: Task): Output[];
   /** Any other route: a response's JSON, with the token and the errors of all other calls. */
   request<T>(path: string, options?: RequestOptions): Promise<T>;
 }
@@ -80,14 +81,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   return {
     form: (webappId, { signal, ...members } = {}) =>
       connection.json('/get_node_info', { method: 'POST', body: { webappId, ...members }, signal }),
+    workflowForm: (workflowId, { signal, ...members } = {}) =>
+      connection.json('/get_node_info', { method: 'POST', body: { workflowId, ...members }, signal }),
     upload: (file, uploadOptions = {}) => upload(connection, file, uploadOptions),
     async run(form, { values = {}, idempotencyKey, signal, onChange, onRetry, ...members } = {}) {
-      const webappId = typeof form === 'string' ? form : form.webappId;
-      const body = { webappId, nodeInfoList: nodeInfoList(values), ...members };
+      const body = { ...idOf(form), values, ...members };
       return finish(runs.begin('/submit_task', body, idempotencyKey), { signal, onChange, onRetry });
-    },
-    async rerun(taskId, { idempotencyKey, ...following } = {}) {
-      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), following);
     },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
@@ -98,16 +97,18 @@ export function createGateway(options: GatewayOptions): Gateway {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: 'POST', signal }),
+    outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json,
   };
 }
 
-/** RunningHub's list. A node's id contains no dot, so the first one ends it. */
-function nodeInfoList(values: FieldValues): NonNullable<SubmitBody['nodeInfoList']> {
-  return Object.entries(values).flatMap(([key, fieldValue]) => {
-    const dot = key.indexOf('.');
-    return fieldValue === undefined ? [] : [{ nodeId: key.slice(0, dot), fieldName: key.slice(dot + 1), fieldValue }];
-  });
+function idOf(form: Runnable): Pick<SubmitBody, 'webappId' | 'workflowId'> {
+  if (typeof form === 'string') return { webappId: form };
+  return 'workflowId' in form ? { workflowId: form.workflowId } : { webappId: form.webappId };
+}
+
+function outputsOf(task: Task, baseUrl: string): Output[] {
+  return task.outputs.map((output) => ({ ...output, url: baseUrl + output.url }));
 }
 
 function unfinishedRun(runs: Runs, idempotencyKey: string): UnfinishedRun {
@@ -132,7 +133,7 @@ async function finishRun(context: Context, started: StartedRun, following: Follo
   });
   runs.forget(run);
   if (task.status !== 'SUCCESS') throw new TaskFailure(task);
-  return { task, outputs: outputsOf(task) };
+  return { task, outputs: outputsOf(task, connection.baseUrl) };
 }
 
 /** The task's id. What got no clear response is sent again as it was, with the same key: it is paid for once. */

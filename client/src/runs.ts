@@ -15,7 +15,7 @@ export interface UnfinishedRun {
   readonly taskId: string | null;
   /** The route and body of the submit: what is sent again if its outcome is unknown. */
   readonly path: string;
-  readonly body: Partial<SubmitBody>;
+  readonly body: SubmitBody;
 }
 
 export interface StartedRun {
@@ -28,7 +28,7 @@ export interface Runs {
   /** All that are remembered, oldest first. */
   list(): UnfinishedRun[];
   /** The run to make for this request: one whose outcome is unknown and which nobody follows, or a new one. */
-  begin(path: string, body: Partial<SubmitBody>, idempotencyKey: string | undefined): StartedRun;
+  begin(path: string, body: SubmitBody, idempotencyKey: string | undefined): StartedRun;
   accepted(run: UnfinishedRun, taskId: string): void;
   forget(run: Pick<UnfinishedRun, 'idempotencyKey'>): void;
   /** Marks the run as followed until `work` has ended. */
@@ -60,12 +60,13 @@ export function openRuns(name: string, storage: RunStorage | null): Runs {
     }
   }
 
-  function find(path: string, body: Partial<SubmitBody>, idempotencyKey: string | undefined) {
+  function find(path: string, body: SubmitBody, idempotencyKey: string | undefined) {
     if (idempotencyKey) return list().find((run) => run.idempotencyKey === idempotencyKey);
     return list().find((run) => !run.taskId && !active.has(run.idempotencyKey) && isSameRequest(run, path, body));
   }
 
-  function begin(path: string, body: Partial<SubmitBody>, idempotencyKey: string | undefined): StartedRun {
+  function begin(path: string, members: SubmitBody, idempotencyKey: string | undefined): StartedRun {
+    const body = JSON.parse(JSON.stringify(members)) as SubmitBody; // as it is sent: without undefined members
     const known = find(path, body, idempotencyKey);
     if (known && isSameRequest(known, path, body)) return { run: known, isNew: false };
     if (known) throw new GatewayProblem('idempotency_key_reused', 'An unfinished run has this key and other values.');
@@ -104,14 +105,14 @@ export function tabStorage(): RunStorage | null {
 
 const isSame = (one: UnfinishedRun, other: Pick<UnfinishedRun, 'idempotencyKey'>) => one.idempotencyKey === other.idempotencyKey;
 
-function isSameRequest(run: UnfinishedRun, path: string, body: Partial<SubmitBody>): boolean {
+function isSameRequest(run: UnfinishedRun, path: string, body: SubmitBody): boolean {
   return run.path === path && canonical(run.body) === canonical(body);
 }
 
 /** The same text for the same request, in whatever order a form lists its values. */
-function canonical(body: Partial<SubmitBody>): string {
-  const nodes = (body.nodeInfoList ?? []).map((node) => JSON.stringify(node)).sort();
-  return JSON.stringify(Object.entries({ ...body, nodeInfoList: nodes }).sort());
+function canonical(body: SubmitBody): string {
+  const inOrder = (members: object) => Object.entries(members).sort(([one], [other]) => (one < other ? -1 : 1));
+  return JSON.stringify(inOrder({ ...body, values: inOrder(body.values ?? {}) }));
 }
 
 // crypto.randomUUID exists on https and loopback only; getRandomValues everywhere.

@@ -11,6 +11,8 @@ type Form = Json<paths['/get_node_info']['post']['responses'][200]>;
 
 /** An app as a form: its fields in `nodeInfoList`, and one JSON Schema for all of them. */
 export type WebappForm = Extract<Form, { webappId: string }>;
+/** The inputs of a plain workflow as a form. */
+export type WorkflowForm = Extract<Form, { workflowId: string }>;
 /** One field of a form; `input` says how to draw it. */
 export type NodeField = WebappForm['nodeInfoList'][number];
 export type UploadedFile = Json<paths['/upload']['post']['responses'][200]>;
@@ -22,8 +24,8 @@ export type SubmitBody = RequestBody<paths['/submit_task']['post']>;
 export type SubmitResponse = Json<paths['/submit_task']['post']['responses'][202]>;
 export type Problem = paths['/submit_task']['post']['responses'][422]['content']['application/problem+json'];
 
-/** One file of a result, as RunningHub listed it. */
-export type ResultFile = NonNullable<Task['result_data']>[number];
+/** One result. `url` is absolute and works without a token for some hours; `state` says whether the gateway keeps it. */
+export type Output = Task['outputs'][number];
 
 /** A field's value: a file field takes the `fileName` that `upload` returned. */
 export type FieldValue = string | number | boolean | null;

@@ -6,6 +6,8 @@ import type { UploadedFile } from './types.js';
 const TIMEOUT_MS = 10 * 60_000;
 
 export interface UploadOptions {
+  /** The app that the file is for; needed where the gateway has accounts on two of RunningHub's hosts. */
+  webappId?: string | undefined;
   /** Receives the sent share of the file, from 0 to 1. Node reports only the end. */
   onProgress?: ((share: number) => void) | undefined;
   /** Aborts the upload. */
@@ -14,12 +16,12 @@ export interface UploadOptions {
 
 /** Sends a file; the returned `fileName` is the value of a file field. A Blob without a name is sent as `file`. */
 export async function upload(connection: Connection, file: Blob, options: UploadOptions): Promise<UploadedFile> {
-  const { onProgress, signal } = options;
+  const { onProgress, signal, webappId } = options;
   const body = new FormData();
   body.append('file', file, 'name' in file ? String(file.name) : 'file');
   const transport = onProgress && 'XMLHttpRequest' in globalThis ? { transport: withProgress(onProgress) } : {};
   const uploaded = await connection.json<UploadedFile>('/upload', {
-    method: 'POST', body, signal, timeoutMs: TIMEOUT_MS, ...transport,
+    method: 'POST', query: { webapp_id: webappId }, body, signal, timeoutMs: TIMEOUT_MS, ...transport,
   });
   onProgress?.(1);
   return uploaded;

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { GatewayProblem, outputsOf, TaskFailure } from '../dist/gateway.js';
+import { GatewayProblem, TaskFailure } from '../dist/gateway.js';
 import {
   ALWAYS_FAILS, block, fetchWith, GUARDED_URL, loseResponse, memory, paidRuns, resetSimulator, respond, setSwitches,
-  testGateway, TEXT_TO_IMAGE, TOKEN,
+  testGateway, TEXT_TO_IMAGE, TOKEN, WORKFLOW,
 } from './support.js';
 
 const VALUES = { '15.text': 'a dog' };
@@ -21,9 +21,10 @@ test('a run submits the given values and resolves with the outputs', async () =>
   const { task, outputs } = await gateway.run(form, { values: VALUES, onChange: (t) => statuses.push(t.status) });
   assert.equal(statuses.at(-1), 'SUCCESS');
   assert.deepEqual(task.node_info.map((node) => [node.nodeId, node.fieldName, node.fieldValue]), [['15', 'text', 'a dog']]);
-  assert.deepEqual(outputs, outputsOf(await gateway.task(task.id)));
+  assert.deepEqual(outputs.map(({ url }) => url), gateway.outputs(task).map(({ url }) => url));
+  assert.deepEqual(outputs.map(({ n, media_type }) => [n, media_type]), [[0, 'image/png']]);
   const picture = await fetch(outputs[0].url);
-  assert.deepEqual([picture.status, outputs[0].fileType], [200, 'png']);
+  assert.deepEqual([picture.status, picture.headers.get('Content-Type')], [200, 'image/png']);
   assert.deepEqual(gateway.unfinished(), []);
 });
 
@@ -32,6 +33,13 @@ test('other members of a submit are passed on', async () => {
   const sent = await fetch(`${process.env.SIMULATOR_URL}/simulator/last-request?endpoint=run`).then((r) => r.json());
   assert.equal(task.status, 'SUCCESS');
   assert.match(JSON.stringify(sent), /"instanceType":"plus"/);
+});
+
+test('a workflow has a form and runs', async () => {
+  const gateway = testGateway();
+  const form = await gateway.workflowForm(WORKFLOW);
+  const { task } = await gateway.run(form, { metadata: { scene: 3 } });
+  assert.deepEqual([task.status, task.workflow_id, task.metadata], ['SUCCESS', WORKFLOW, { scene: 3 }]);
 });
 
 test('two identical runs at the same time are two tasks', async () => {
@@ -127,7 +135,7 @@ for (const [name, body, status] of [['a proxy\'s page', '<h1>Timeout</h1>', 504]
 
 test('when all attempts fail, the next run with the same values uses the same key', async () => {
   const gateway = testGateway({ fetch: fetchWith(loseResponse('/submit_task', 5)) });
-  await assert.rejects(gateway.run(TEXT_TO_IMAGE, { values: { '15.text': 'a', '16.text': 'b' } }), { code: 'network' });
+  await assert.rejects(gateway.run(TEXT_TO_IMAGE, { values: { '15.text': 'a', '16.text': 'b', '17.x': undefined } }), { code: 'network' });
   assert.equal(gateway.unfinished().length, 1);
   const { task } = await gateway.run(TEXT_TO_IMAGE, { values: { '16.text': 'b', '15.text': 'a' } });
   assert.deepEqual([task.status, await paidRuns(), gateway.unfinished()], ['SUCCESS', 1, []]);
@@ -253,7 +261,9 @@ test('a token that was refused is renewed once', async () => {
 test('an upload returns the value for a file field', async () => {
   const shares = [];
   const picture = new File([new Uint8Array(1000)], 'cat.png', { type: 'image/png' });
-  const { fileName } = await testGateway().upload(picture, { onProgress: (share) => shares.push(share) });
+  const { fileName } = await testGateway().upload(picture, {
+    webappId: TEXT_TO_IMAGE, onProgress: (share) => shares.push(share),
+  });
   assert.match(fileName, /^api\/.+\.png$/);
   assert.deepEqual(shares, [1]);
 });

@@ -9,6 +9,7 @@ const SIMULATOR_URL = process.env.SIMULATOR_URL;
 
 export const TEXT_TO_IMAGE = '1992755951447109633';
 export const ALWAYS_FAILS = '1993104857600000005';
+export const WORKFLOW = '1994208430000000101';
 
 /** A gateway that keeps its unfinished runs to itself and does not wait long between attempts. */
 export function testGateway(options = {}) {

@@ -15,10 +15,7 @@ form.addEventListener('submit', (event) => {
   event.preventDefault();
   run({
     webappId: WEBAPP_ID,
-    nodeInfoList: [
-      { nodeId: '15', fieldName: 'text', fieldValue: form.elements.prompt.value },
-      { nodeId: '16', fieldName: 'text', fieldValue: form.elements.negativePrompt.value },
-    ],
+    values: { '15.text': form.elements.prompt.value, '16.text': form.elements.negativePrompt.value },
   });
 });
 cancelButton.addEventListener('click', async () => {
@@ -110,10 +107,11 @@ async function* events(id) {
 
 function show(task) {
   const place = task.queue_position ? `, number ${task.queue_position} in the queue` : '';
-  const reason = task.error ? `: ${task.error.message}` : '';
-  status.textContent = task.status + place + reason;
-  const pictures = (task.result_data ?? []).map((file) => Object.assign(new Image(), { src: file.fileUrl, alt: 'Result' }));
-  results.replaceChildren(...pictures);
+  const reason = task.error ?? task.waiting; // why it did not succeed, or why it is not running yet
+  status.textContent = task.status + place + (reason ? `: ${reason.message}` : '');
+  // The service keeps the results; these addresses work without a token for some hours.
+  const urls = task.outputs.map((output) => new URL(output.url, form.elements.service.value));
+  results.replaceChildren(...urls.map((src) => Object.assign(new Image(), { src, alt: 'Result' })));
 }
 
 async function call(method, path, body, headers) {

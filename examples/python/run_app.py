@@ -93,16 +93,15 @@ def results(task: Json) -> list[tuple[str, Path]]:
         reason = task["error"]["message"] if task["error"] else "no reason given"
         raise TaskFailed(f"{task['status']}: {reason}")
     return [
-        (result["fileUrl"], Path(f"{task['id']}-{number}.{result['fileType']}"))
-        for number, result in enumerate(task["result_data"])
+        (output["url"], Path(f"{task['id']}-{output['n']}.{output['file_type']}"))
+        for output in task["outputs"]
     ]
 
 
-def save(url: str, path: Path) -> Path:
+def save(gateway: httpx.Client, url: str, path: Path) -> Path:
     """The file, which appears when it is complete."""
     part = path.with_suffix(path.suffix + ".part")
-    # RunningHub's address, not the service's: it must not be sent the token.
-    with httpx.stream("GET", url, follow_redirects=True) as response, part.open("wb") as file:
+    with gateway.stream("GET", url) as response, part.open("wb") as file:
         response.raise_for_status()
         for piece in response.iter_bytes():
             file.write(piece)
@@ -123,17 +122,8 @@ def checked(response: httpx.Response) -> Json:
 def request_for(prompt: str, picture: str | None) -> Json:
     """The submit's body; a field that is left out keeps the app's saved value."""
     if picture is None:
-        return {
-            "webappId": TEXT_TO_IMAGE,
-            "nodeInfoList": [{"nodeId": "15", "fieldName": "text", "fieldValue": prompt}],
-        }
-    return {
-        "webappId": IMAGE_TO_IMAGE,
-        "nodeInfoList": [
-            {"nodeId": "39", "fieldName": "image", "fieldValue": picture},
-            {"nodeId": "150:5", "fieldName": "prompt", "fieldValue": prompt},
-        ],
-    }
+        return {"webappId": TEXT_TO_IMAGE, "values": {"15.text": prompt}}
+    return {"webappId": IMAGE_TO_IMAGE, "values": {"39.image": picture, "150:5.prompt": prompt}}
 
 
 def idempotency_key() -> str:
@@ -148,9 +138,8 @@ def main(prompt: str, picture: Path | None) -> None:
     with connect(base_url(), os.environ.get("GATEWAY_TOKEN")) as gateway:
         file_name = upload(gateway, picture) if picture else None
         task_id = submit(gateway, request_for(prompt, file_name), idempotency_key())
-        task = wait(gateway, task_id)
-    for url, path in results(task):
-        print(save(url, path))
+        for url, path in results(wait(gateway, task_id)):
+            print(save(gateway, url, path))
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ async def wait(gateway: httpx.AsyncClient, task_id: str) -> Json:
     return task
 
 
-async def save(url: str, path: Path) -> Path:
+async def save(gateway: httpx.AsyncClient, url: str, path: Path) -> Path:
     part = path.with_suffix(path.suffix + ".part")
-    async with httpx.AsyncClient(follow_redirects=True) as plain, plain.stream("GET", url) as response:
+    async with gateway.stream("GET", url) as response:
         response.raise_for_status()
         with part.open("wb") as file:
             async for piece in response.aiter_bytes():
@@ -60,7 +60,7 @@ async def save(url: str, path: Path) -> Path:
 async def run(gateway: httpx.AsyncClient, prompt: str) -> list[Path]:
     task_id = await submit(gateway, request_for(prompt, None), str(uuid.uuid4()))
     task = await wait(gateway, task_id)
-    return [await save(url, path) for url, path in results(task)]
+    return [await save(gateway, url, path) for url, path in results(task)]
 
 
 async def main(prompts: list[str]) -> None:

@@ -47,7 +47,7 @@ function App({ gateway }: { gateway: Gateway }) {
 
   const place = task?.queue_position ? `, number ${task.queue_position} in the queue` : '';
   const started = isRunning ? 'Submitting …' : '';
-  const reason = trouble ?? error;
+  const reason = trouble ?? error ?? task?.waiting;
   return (
     <>
       <form onSubmit={open}>
@@ -113,10 +113,11 @@ function Field({ field, gateway, onChange, onProblem }: {
   return <label>{input.label} {control()}</label>;
 }
 
-function Result({ output: { url, fileType } }: { output: Output }) {
-  if (/^(png|jpe?g|webp|gif)$/.test(fileType ?? '')) return <img src={url} alt="Result" />;
-  if (/^(mp4|webm|mov)$/.test(fileType ?? '')) return <video src={url} controls />;
-  if (/^(mp3|wav|flac)$/.test(fileType ?? '')) return <audio src={url} controls />;
+function Result({ output: { url, media_type, text } }: { output: Output }) {
+  if (text !== null) return <pre>{text}</pre>;
+  if (media_type.startsWith('image/')) return <img src={url} alt="Result" />;
+  if (media_type.startsWith('video/')) return <video src={url} controls />;
+  if (media_type.startsWith('audio/')) return <audio src={url} controls />;
   return <a href={url}>{url}</a>;
 }
 

@@ -49,8 +49,8 @@ function show(task: Task): void {
   taskId = task.id;
   cancelButton.disabled = isFinal(task.status);
   const place = task.queue_position ? `, number ${task.queue_position} in the queue` : '';
-  const reason = task.error ? `: ${task.error.message}` : '';
-  status.textContent = task.status + place + reason;
+  const reason = task.error ?? task.waiting; // why it did not succeed, or why it is not running yet
+  status.textContent = task.status + place + (reason ? `: ${reason.message}` : '');
 }
 
 function showOutputs(outputs: Output[]): void {
