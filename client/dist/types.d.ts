@@ -32,8 +32,8 @@ export type SubmitResponse = Json<paths['/submit_task']['post']['responses'][202
 export type Problem = paths['/submit_task']['post']['responses'][422]['content']['application/problem+json'];
 /** One result. `url` is absolute and works without a token for some hours; `state` says whether the gateway keeps it. */
 export type Output = Task['outputs'][number];
-/** A field's value: a file field takes the `fileName` that `upload` returned. */
-export type FieldValue = string | number | boolean | null;
 /** Values by the keys of the form's `schema`: `{"15.text": "a cat"}`. A field left out keeps the app's saved value. */
-export type FieldValues = Readonly<Record<string, FieldValue | undefined>>;
+export type FieldValues = Readonly<NonNullable<SubmitBody['values']>>;
+/** A field's value: a file field takes the `fileName` that `upload` returned. */
+export type FieldValue = FieldValues[string];
 export {};
