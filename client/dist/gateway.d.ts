@@ -7,6 +7,8 @@ export interface GatewayOptions {
     /** Where the gateway is; '' for a page that the gateway itself serves. */
     baseUrl: string;
     token?: TokenSource | null;
+    /** Who is signed in, where that may change: the unfinished runs of one user are not continued as another. */
+    user?: string;
     /** Where unfinished runs are remembered; `sessionStorage` in a browser. `null`: in memory only. */
     storage?: RunStorage | null;
     /** The first delay before a failed call is repeated; it doubles from there. */

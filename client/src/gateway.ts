@@ -16,6 +16,8 @@ export interface GatewayOptions {
   /** Where the gateway is; '' for a page that the gateway itself serves. */
   baseUrl: string;
   token?: TokenSource | null;
+  /** Who is signed in, where that may change: the unfinished runs of one user are not continued as another. */
+  user?: string;
   /** Where unfinished runs are remembered; `sessionStorage` in a browser. `null`: in memory only. */
   storage?: RunStorage | null;
   /** The first delay before a failed call is repeated; it doubles from there. */
@@ -74,7 +76,7 @@ export interface Gateway {
 export function createGateway(options: GatewayOptions): Gateway {
   const { token = null, storage = tabStorage(), retryDelayMs = 500 } = options;
   const connection = connect(options.baseUrl, token, options.fetch ?? ((url, init) => fetch(url, init)));
-  const runs = openRuns(`runninghub-gateway ${connection.baseUrl}`, storage);
+  const runs = openRuns(`runninghub-gateway ${connection.baseUrl} ${options.user ?? ''}`, storage);
   const finish = (started: StartedRun, following: FollowOptions) =>
     runs.whileActive(started.run, () => finishRun({ connection, runs, retryDelayMs }, started, following));
 
@@ -85,6 +87,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       connection.json('/get_node_info', { method: 'POST', body: { workflowId, ...members }, signal }),
     upload: (file, uploadOptions = {}) => upload(connection, file, uploadOptions),
     async run(form, { values = {}, idempotencyKey, signal, onChange, onRetry, ...members } = {}) {
+      signal?.throwIfAborted();
       const body = { ...idOf(form), values, ...members };
       return finish(runs.begin('/submit_task', body, idempotencyKey), { signal, onChange, onRetry });
     },

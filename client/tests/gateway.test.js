@@ -203,6 +203,12 @@ test('a run is remembered in memory where the storage is full', async () => {
   assert.equal(await paidRuns(), 1);
 });
 
+test('a run that was aborted before it was sent is not remembered', async () => {
+  const gateway = testGateway();
+  await assert.rejects(gateway.run(TEXT_TO_IMAGE, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  assert.deepEqual(gateway.unfinished(), []);
+});
+
 test('a forgotten run is not continued', async () => {
   const gateway = testGateway({ fetch: fetchWith(block('/submit_task', 5)) });
   await assert.rejects(gateway.run(TEXT_TO_IMAGE), { code: 'network' });
@@ -246,6 +252,20 @@ test('the token is sent with every call, event streams included', async () => {
   const { task } = await gateway.run(TEXT_TO_IMAGE, { values: VALUES });
   assert.equal(task.status, 'SUCCESS');
   await assert.rejects(testGateway({ baseUrl: GUARDED_URL }).tasks(), { code: 'unauthorized', status: 401 });
+});
+
+test('a person may take longer to enter a token than a response may take', async () => {
+  const slow = async () => { await new Promise((resolve) => setTimeout(resolve, 60)); return TOKEN; };
+  const gateway = testGateway({ token: slow, fetch: async () => new Response('{}') });
+  assert.deepEqual(await gateway.request('/health', { timeoutMs: 50 }), {});
+});
+
+test('the unfinished runs of one user are not those of another', async () => {
+  const storage = memory();
+  const gateway = testGateway({ storage, user: 'ann', fetch: fetchWith(block('/submit_task', 5)) });
+  await assert.rejects(gateway.run(TEXT_TO_IMAGE), { code: 'network' });
+  assert.equal(testGateway({ storage, user: 'ben' }).unfinished().length, 0);
+  assert.equal(testGateway({ storage, user: 'ann' }).unfinished().length, 1);
 });
 
 test('a token that was refused is renewed once', async () => {
