@@ -97,6 +97,7 @@ async function inTime(options, call) {
 }
 async function parsed(response) {
   const text = await response.text();
+  if (response.status === 204) return void 0;
   try {
     return JSON.parse(text);
   } catch {
@@ -368,6 +369,10 @@ function createGateway(options) {
       const body = { ...idOf(form), values, ...members };
       return finish(runs.begin("/submit_task", body, idempotencyKey), { signal, onChange, onRetry });
     },
+    async rerun(taskId, { idempotencyKey, signal, onChange, onRetry } = {}) {
+      signal?.throwIfAborted();
+      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), { signal, onChange, onRetry });
+    },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
       return finish({ run: unfinishedRun(runs, idempotencyKey), isNew: false }, following);
@@ -377,6 +382,7 @@ function createGateway(options) {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: "POST", signal }),
+    delete: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { method: "DELETE", signal }),
     outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json
   };

@@ -87,6 +87,7 @@ async function inTime<T>(options: RequestOptions, call: (signal: AbortSignal) =>
 
 async function parsed(response: Response) {
   const text = await response.text();
+  if (response.status === 204) return undefined;
   try {
     return JSON.parse(text);
   } catch {

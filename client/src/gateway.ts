@@ -35,6 +35,10 @@ export interface RunOptions
   idempotencyKey?: string;
 }
 
+export interface RerunOptions extends FollowOptions {
+  idempotencyKey?: string;
+}
+
 export interface FinishedRun {
   task: Task;
   outputs: Output[];
@@ -56,6 +60,8 @@ export interface Gateway {
    * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
    */
   run(form: Runnable, options?: RunOptions): Promise<FinishedRun>;
+  /** Runs the values of a final task again, as a new task. */
+  rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
   /** The runs that have not ended yet, those of the page before its reload included. */
   unfinished(): UnfinishedRun[];
   /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
@@ -67,6 +73,8 @@ export interface Gateway {
   /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
   follow(taskId: string, options?: FollowOptions): Promise<Task>;
   cancel(taskId: string, options?: CallOptions): Promise<Task>;
+  /** Deletes a final task with its outputs. */
+  delete(taskId: string, options?: CallOptions): Promise<void>;
   /** The task's results with absolute URLs. */
   outputs(task: Task): Output[];
   /** Any other route: a response's JSON, with the token and the errors of all other calls. */
@@ -91,6 +99,10 @@ export function createGateway(options: GatewayOptions): Gateway {
       const body = { ...idOf(form), values, ...members };
       return finish(runs.begin('/submit_task', body, idempotencyKey), { signal, onChange, onRetry });
     },
+    async rerun(taskId, { idempotencyKey, signal, onChange, onRetry } = {}) {
+      signal?.throwIfAborted();
+      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), { signal, onChange, onRetry });
+    },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
       return finish({ run: unfinishedRun(runs, idempotencyKey), isNew: false }, following);
@@ -100,6 +112,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: 'POST', signal }),
+    delete: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { method: 'DELETE', signal }),
     outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json,
   };

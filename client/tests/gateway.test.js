@@ -302,6 +302,20 @@ test('tasks are listed by status and app', async () => {
   assert.equal(typeof page.next_cursor, 'string');
 });
 
+test('a final task is run again with its values, once, although the response is lost', async () => {
+  const first = await testGateway().run(TEXT_TO_IMAGE, { values: VALUES });
+  const { task } = await testGateway({ fetch: fetchWith(loseResponse('/rerun')) }).rerun(first.task.id);
+  assert.deepEqual([task.status, task.rerun_of, task.node_info], ['SUCCESS', first.task.id, first.task.node_info]);
+  assert.equal(await paidRuns(), 2);
+});
+
+test('a deleted task is not there any more', async () => {
+  const gateway = testGateway();
+  const { task } = await gateway.run(TEXT_TO_IMAGE);
+  assert.equal(await gateway.delete(task.id), undefined);
+  await assert.rejects(gateway.task(task.id), { code: 'task_not_found' });
+});
+
 test('a cancelled run is a TaskFailure', async () => {
   await setSwitches({ run_time: 600 });
   const gateway = testGateway();
