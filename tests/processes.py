@@ -85,9 +85,11 @@ def start_s3_server(*, port: int = 0) -> Iterator[Running]:
 
 
 @contextmanager
-def start_program(command: list[str], port: int, path: str) -> Iterator[Running]:
+def start_program(
+    command: list[str], port: int, path: str, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+) -> Iterator[Running]:
     """Another program, up as soon as it responds to a GET of `path` by 200."""
-    with _running(command, port, path, clean_environment(), cwd=ROOT) as program:
+    with _running(command, port, path, clean_environment() | dict(env or {}), cwd=cwd) as program:
         yield program
 
 
