@@ -1,4 +1,4 @@
-"""Lookups that wait at the same time, answered by one query: a read costs a share of one thread switch."""
+"""Lookups that wait at the same time share one query: a read then costs a share of one thread switch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ Found = Mapping[str, Value]
 
 
 class BatchedReads(Generic[Value]):
-    """`read` gets all the keys that came while the query before was running, and answers those it found."""
+    """`read` gets all keys that arrived while the query before was running, and returns those it found."""
 
     def __init__(self, read: Callable[[set[str]], Awaitable[Found[Value]]]) -> None:
         self._read = read
@@ -18,15 +18,15 @@ class BatchedReads(Generic[Value]):
         self._next: asyncio.Task[Found[Value]] | None = None
 
     async def get(self, key: str) -> Value | None:
-        """The value as it was after the call began. Raises what `read` raises."""
+        """The value as it was after the call began; None: there is none. Raises what `read` raises."""
         self._keys.add(key)
         if self._next is None:
             self._next = asyncio.create_task(self._read_next())
-        # Shielded: one who goes away does not end the query for the others.
+        # Shielded: a caller that is cancelled does not end the query for the others.
         return (await asyncio.shield(self._next)).get(key)
 
     async def _read_next(self) -> Found[Value]:
-        await asyncio.sleep(0)  # let the requests join that arrive with this turn of the loop
+        await asyncio.sleep(0)  # let the requests join that arrive in this round of the event loop
         async with self._one_at_a_time:
             keys, self._keys, self._next = self._keys, set(), None
             return await self._read(keys)

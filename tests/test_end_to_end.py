@@ -270,9 +270,10 @@ def test_a_locked_database_is_a_problem_and_costs_nothing(tmp_path: Path) -> Non
         locked = sqlite3.connect(tmp_path / "t.db", isolation_level=None)
         locked.execute("BEGIN IMMEDIATE")
         response = submit(service.url, "locked")
-        assert response.status_code == 500
+        assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"
-        assert response.json()["code"] == "internal_error"
+        assert response.json()["code"] == "database_unavailable"
+        assert response.headers["retry-after"] == "5"
         assert prompts_started(simulator) == []
         locked.execute("ROLLBACK")
         locked.close()
@@ -313,7 +314,7 @@ def test_a_full_disk_is_a_problem_and_nothing_is_paid_without_a_row(tmp_path: Pa
         refused = [answer for answer in answers if answer.status_code != 202]
         assert refused
         for answer in refused:
-            assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         filler.unlink()
         assert submit(service.url, "last").status_code == 202
         wait_until_finished(service.url)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -489,9 +489,9 @@ async def test_a_full_disk_refuses_a_submit_before_anything_is_paid(board: Board
         assert {answer_of(answer) for answer in answers} <= {
             (202, "QUEUED"),
             (202, "RUNNING"),
-            (500, "internal_error"),
+            (503, "database_unavailable"),
         }
-        refused = [answer for answer in answers if answer.status_code == 500]
+        refused = [answer for answer in answers if answer.status_code == 503]
         assert refused
         assert (await client.get(f"/tasks/{first}")).json()["status"] == "SUCCESS"
         assert board.counters()["runs_accepted"] == 1 + len(answers) - len(refused)
@@ -515,14 +515,19 @@ async def test_what_was_paid_for_while_the_disk_was_full_is_stored_later(
     assert board.counters()["runs_accepted"] == 1
 
 
-@contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another program writes."""
-    with sqlite3.connect(database, isolation_level=None) as other:
-        other.execute("BEGIN EXCLUSIVE")
+@asynccontextmanager
+async def locked(database: Path) -> AsyncIterator[None]:
+    """Another program writes. The service, in this loop, has to be able to end its own transaction first."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as other:
+        await until(lambda: begins(other))
         yield
         other.execute("COMMIT")
-    other.close()
+
+
+def begins(connection: sqlite3.Connection) -> bool:
+    with suppress(sqlite3.OperationalError):
+        connection.execute("BEGIN EXCLUSIVE")
+    return connection.in_transaction
 
 
 async def test_a_locked_database_is_read_and_what_is_to_be_written_waits(
@@ -530,7 +535,7 @@ async def test_a_locked_database_is_read_and_what_is_to_be_written_waits(
 ) -> None:
     async with serving(board.url, tmp_path) as client:
         first = await submit(client)
-        with locked(tmp_path / "tasks.db"):
+        async with locked(tmp_path / "tasks.db"):
             submitting = asyncio.create_task(submit(client))
             assert answer_of(await client.get(f"/tasks/{first}"))[0] == 200
             assert len((await client.get("/tasks")).json()["tasks"]) == 1
@@ -570,8 +575,9 @@ async def test_a_database_that_stays_locked_refuses_a_submit_before_anything_is_
     board: Board, tmp_path: Path
 ) -> None:
     async with impatient_services(board.url, tmp_path) as services:
-        with locked(tmp_path / "tasks.db"), pytest.raises(DatabaseUnavailable, match="locked"):
-            await services.tasks.submit(Submission([], TEXT_TO_IMAGE))
+        async with locked(tmp_path / "tasks.db"):
+            with pytest.raises(DatabaseUnavailable, match="locked"):
+                await services.tasks.submit(Submission([], TEXT_TO_IMAGE))
         assert board.runs_called() == 0
         assert await services.database.page(before_seq=2**62, limit=10) == []
         task, _ = await services.tasks.submit(Submission([], TEXT_TO_IMAGE))
@@ -585,7 +591,7 @@ async def test_what_was_paid_for_while_the_database_was_locked_is_stored_later(
     async with impatient_services(board.url, tmp_path) as services:
         submitting = asyncio.create_task(services.tasks.submit(Submission([], TEXT_TO_IMAGE)))
         await until(board.runs_called)
-        with locked(tmp_path / "tasks.db"):
+        async with locked(tmp_path / "tasks.db"):
             await asyncio.sleep(1)
             assert not submitting.done()
         task, _ = await submitting
