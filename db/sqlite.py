@@ -143,17 +143,17 @@ class SqliteFile:
     async def _check(self) -> None:
         """Refuse a damaged file, as far as the time allows: it must not be served as a healthy one."""
         check = asyncio.ensure_future(self.writer.execute_fetchall("PRAGMA quick_check(1)"))
-        time_left_s = self._quick_check_s
-        while not (await asyncio.wait({check}, timeout=time_left_s))[0]:
+        is_finished = bool((await asyncio.wait({check}, timeout=self._quick_check_s))[0])
+        while not check.done():
             await self.writer.interrupt()
-            time_left_s = INTERRUPT_PAUSE_S  # once more: it may not have begun
+            await asyncio.wait({check}, timeout=INTERRUPT_PAUSE_S)  # once more: it may not have begun
         try:
             ((result,),) = await check
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
-        else:
-            if result != "ok":
+        else:  # a check that is interrupted may report the row it was at as damaged
+            if is_finished and result != "ok":
                 raise self._refused(f"it is damaged: {result.splitlines()[-1]}")
 
     async def _migrate(self) -> None:

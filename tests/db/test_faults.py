@@ -25,9 +25,9 @@ ROWS = 300
 DAMAGED = "its file is damaged"
 # Each row's check takes milliseconds; the last one's fails.
 SLOW_TO_CHECK = """
-    CREATE TABLE slow (number INTEGER CHECK (number < length(replace(hex(zeroblob(1000000)), '0', '1'))));
+    CREATE TABLE slow (number INTEGER CHECK (number < length(replace(hex(zeroblob(5000000)), '0', '1'))));
     PRAGMA ignore_check_constraints = ON;
-    INSERT INTO slow SELECT iif(number < 40, number, 1e9) FROM notes WHERE number <= 40;
+    INSERT INTO slow SELECT iif(number < 150, number, 1e9) FROM notes WHERE number <= 150;
 """
 
 
