@@ -42,8 +42,6 @@ from tasks.submitter import Submitter
 from webapp_service import WebappService
 
 MB = 2**20
-# A copy that has not ended by then is repeated.
-COPY_TIMEOUT_S = 3600.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -158,7 +156,7 @@ def build(settings: Settings, secret: SecretKey, database: Database, pools: Pool
     store = _output_store(settings)
     account_hosts = {urlsplit(account.base_url).hostname or "" for account in settings.accounts}
     # Two clients: however many pages have outputs relayed, copies go on.
-    copies = ResultDownloader(account_hosts, max_connections=COPIES_AT_ONCE, total_s=COPY_TIMEOUT_S)
+    copies = ResultDownloader(account_hosts, max_connections=COPIES_AT_ONCE)
     relays = ResultDownloader(account_hosts)
     copier = (
         OutputCopier(

@@ -183,22 +183,33 @@ class _Draft:
 
 
 class _FileReader:
-    """Part of an open file; each chunk is read in a thread."""
+    """Part of an open file. What the system has in memory is read at once, all else in a thread."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
         self._file = file
         self._start = start
         self._stop = stop
 
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes | memoryview]:
         position = self._start
         while position < self._stop:
             wanted = min(READ_BYTES, self._stop - position)
-            chunk = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, position)
+            chunk: bytes | memoryview | None = self._read_cached(wanted, position)
+            if chunk is None:
+                chunk = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, position)
             if not chunk:
                 raise StoreUnavailable("a kept file is shorter than it was")
             position += len(chunk)
             yield chunk
+
+    def _read_cached(self, wanted: int, position: int) -> memoryview | None:
+        """None: the disk would have to be waited for. A change of threads costs more than such a read."""
+        buffer = bytearray(wanted)
+        try:
+            size = os.preadv(self._file.fileno(), [buffer], position, os.RWF_NOWAIT)
+        except (OSError, AttributeError):  # not every file system and system can tell
+            return None
+        return memoryview(buffer)[:size] if size else None
 
     async def aclose(self) -> None:
         self._file.close()

@@ -34,6 +34,9 @@ RENEW_S = 20.0
 RETRY_S = 5.0
 RETRY_MAX_S = 300.0
 STORE_CHECK_S = 5.0
+# A copy that is slower is repeated: a host that sends a byte now and then must not hold up all others.
+PATIENCE_S = 60.0
+SLOWEST_BYTES_PER_S = 20_000
 
 
 class OutputCopier:
@@ -52,6 +55,7 @@ class OutputCopier:
         max_file_bytes: int,
         retry_s: float = RETRY_S,
         check_s: float = STORE_CHECK_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._outputs = outputs
         self._store = store
@@ -60,6 +64,7 @@ class OutputCopier:
         self._max_file_bytes = max_file_bytes
         self._retry_s = retry_s
         self._check_s = check_s
+        self._patience_s = patience_s
         self._next_check = 0.0
         self._is_check_failing = False
         self.problem: StoreUnavailable | None = None
@@ -143,13 +148,16 @@ class OutputCopier:
                 raise DownloadFailed(f"the file's host responded {download.status}", download.status)
             media_type = _media_type(output, download)
             text = _TextCopy(is_wanted=media_types.is_text(media_type))
-            stored = await self._store.put(
-                _store_name(output),
-                text.passing(download.chunks(self._max_file_bytes)),
-                claim=claim,
-                media_type=media_type,
-                expected_bytes=download.content_length,
-            )
+            async with asyncio.timeout(self._time_for(download.content_length)):
+                stored = await self._store.put(
+                    _store_name(output),
+                    text.passing(download.chunks(self._max_file_bytes)),
+                    claim=claim,
+                    media_type=media_type,
+                    expected_bytes=download.content_length,
+                )
+        except TimeoutError:
+            raise DownloadFailed("the copy took too long") from None
         finally:
             download.close()
         await self._outputs.kept(
@@ -161,6 +169,9 @@ class OutputCopier:
             media_type=media_type,
         )
         return stored
+
+    def _time_for(self, size: int | None) -> float:
+        return self._patience_s + (size or self._max_file_bytes) / SLOWEST_BYTES_PER_S
 
     async def _download_failed(self, output: Output, reason: str) -> None:
         if self._clock() >= output.expires_ms:

@@ -58,7 +58,7 @@ class FileResponse(StreamingResponse):
             await self._source.aclose()
 
 
-async def _guarded(source: ByteStream) -> AsyncIterator[bytes]:
+async def _guarded(source: ByteStream) -> AsyncIterator[bytes | memoryview]:
     try:
         async for chunk in source:
             yield chunk
@@ -183,7 +183,7 @@ class _Cut:
         self._source = source
         self._wanted = wanted
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         position = 0
         async for chunk in self._source:
             first = max(0, self._wanted.start - position)

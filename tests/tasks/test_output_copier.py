@@ -242,6 +242,18 @@ async def test_a_copy_that_was_cancelled_is_repeated_when_its_lease_has_expired(
     assert (await copies.output()).state is S.KEPT
 
 
+async def test_a_host_that_sends_hardly_anything_is_given_up_for_now(
+    tmp_path: Path, root: Path, clock: Clock
+) -> None:
+    async with opened(tmp_path, clock, DiskStore(root), patience_s=0.01) as copies:
+        copies.host.respond = lambda _: response(b"a c", length=5)
+        copies.host.is_slow = True
+        await copies.add()
+        await copies.copy_due()
+        assert ((await copies.output()).state, (await copies.output()).failures) == (S.KEEPING, 1)
+    assert files_in(root) == []
+
+
 # A store that does not work
 
 
