@@ -158,6 +158,18 @@ class Outputs:
         except DownloadFailed as exc:
             raise _relay_problem(output, exc) from exc
 
+    def is_obtainable(self, output: Output) -> bool:
+        """Whether its bytes are kept here, or can be expected from RunningHub."""
+        return output.state is OutputState.KEPT or self._has_link(output)
+
+    async def open(self, output: Output) -> ByteStream:
+        """All of its bytes, from wherever they are; raises what `open_kept` and `relay` do."""
+        if output.state is OutputState.KEPT:
+            source = await self.open_kept(output, 0, output.size or 0)
+            if source is not None:
+                return source
+        return await self.relay(output, None)
+
     def _has_link(self, output: Output) -> bool:
         """A copy that still goes on has not found the link to be dead."""
         is_alive = output.state is OutputState.KEEPING or self._clock() < output.expires_ms

@@ -1,7 +1,8 @@
 """GET /tasks/{task_id}/outputs/{n}: a result's bytes, kept here or relayed from RunningHub."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from api.openapi import OUTPUTS, problem_responses
 from api.paths import HAS_TOKEN
 from api.problems import problem_response
 from errors import (
+    AppError,
     Forbidden,
     InvalidRequest,
     OutputGone,
@@ -29,6 +31,7 @@ from errors import (
 from files.media_types import file_name, is_shown_inline
 from files.output_store import ByteStream, StoreUnavailable
 from files.result_download import Download, DownloadFailed
+from files.zip_stream import zip_stream
 from models import Output, OutputState
 from services import Services
 
@@ -58,11 +61,11 @@ class FileResponse(StreamingResponse):
             await self._source.aclose()
 
 
-async def _guarded(source: ByteStream) -> AsyncIterator[bytes | memoryview]:
+async def _guarded(source: AsyncIterable[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
     try:
         async for chunk in source:
             yield chunk
-    except (StoreUnavailable, DownloadFailed) as exc:
+    except (StoreUnavailable, DownloadFailed, AppError) as exc:
         log.warning("an output broke off", extra={"reason": str(exc)})
         # The headers are sent: the connection has to be cut, so that nobody takes a part for the whole.
         raise ClientDisconnect from exc
@@ -122,6 +125,41 @@ async def get_output(
         if response is not None:
             return response
     return await _relay_response(services, output, byte_range, headers)
+
+
+@router.get(
+    "/tasks/{task_id}/outputs.zip",
+    summary="All results of a task in one archive",
+    description="Made while it is sent; results that are gone are left out.",
+    response_class=Response,
+    responses=problem_responses(InvalidRequest, *TASK_ERRORS, OutputNotFound, OutputGone)
+    | {200: {"content": {"application/zip": {"schema": BINARY}}}},
+)
+async def get_outputs_zip(task_id: TaskRef, services: ServicesDep) -> Response:
+    task = await services.tasks.task(task_id)
+    outputs = await services.outputs.of_task(task)
+    if not outputs:
+        raise OutputNotFound("The task has no outputs.")
+    found = [output for output in outputs if services.outputs.is_obtainable(output)]
+    if not found:
+        raise OutputGone("All outputs of the task are gone.")
+    files = zip(
+        _unique_names(found), (partial(services.outputs.open, output) for output in found), strict=True
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{task.id}.zip"'}
+    return StreamingResponse(_guarded(zip_stream(files)), headers=headers, media_type="application/zip")
+
+
+def _unique_names(outputs: list[Output]) -> list[str]:
+    names = [_name(output) for output in outputs]
+    return [
+        name if names.count(name) == 1 else f"{output.n + 1}-{name}"
+        for name, output in zip(names, outputs, strict=True)
+    ]
+
+
+def _name(output: Output) -> str:
+    return file_name(output.n, output.file_type, output.source_url)
 
 
 async def _kept_response(
@@ -222,7 +260,7 @@ def _headers(output: Output, *, is_attachment: bool) -> dict[str, str]:
 
 def _disposition(output: Output, kind: str) -> str:
     """Both spellings of a name that is not ASCII (RFC 6266)."""
-    name = file_name(output.n, output.file_type, output.source_url)
+    name = _name(output)
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'{kind}; filename="{plain}"{extended}'

@@ -1,9 +1,11 @@
 """GET /tasks/{task_id}/outputs/{n}, against the simulator: kept, relayed, signed, in parts, and gone."""
 
 import asyncio
+import io
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -328,6 +330,37 @@ async def test_a_page_of_another_allowed_origin_may_read_it(client: httpx.AsyncC
     assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
     exposed = response.headers["access-control-expose-headers"]
     assert {"ETag", "Content-Range", "Content-Disposition"} <= set(exposed.split(", "))
+
+
+# All in one
+
+
+async def test_all_results_come_in_one_archive(client: httpx.AsyncClient) -> None:
+    task = await kept(client, WITH_TEXT)
+    response = await client.get(f"/tasks/{task['id']}/outputs.zip")
+    assert response.headers["content-type"] == "application/zip"
+    assert response.headers["content-disposition"] == f'attachment; filename="{task["id"]}.zip"'
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    expected = [(await client.get(output["url"])).content for output in task["outputs"]]
+    assert [archive.read(name) for name in archive.namelist()] == expected
+    assert [name.rpartition(".")[2] for name in archive.namelist()] == ["png", "txt"]
+
+
+async def test_an_archive_may_contain_what_is_not_kept_yet(
+    client: httpx.AsyncClient, board: httpx.AsyncClient
+) -> None:
+    await switch(board, files_bytes_per_second=SLOW)
+    task = await finished(client)
+    response = await client.get(f"/tasks/{task['id']}/outputs.zip")
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    assert archive.read(archive.namelist()[0]).startswith(b"\x89PNG")
+
+
+async def test_an_archive_of_no_outputs_is_404(client: httpx.AsyncClient, board: httpx.AsyncClient) -> None:
+    await switch(board, run_time=600)
+    body = {"webappId": TEXT_TO_IMAGE, "nodeInfoList": []}
+    task_id = (await client.post("/submit_task", json=body)).json()["task_id"]
+    assert_problem(await client.get(f"/tasks/{task_id}/outputs.zip"), "output_not_found", 404)
 
 
 # What is not there
