@@ -1,13 +1,16 @@
-"""Takes the README's screenshots of the page: `python docs/take_screenshots.py`."""
+"""Takes the screenshots and the recording of the page for the README: `python docs/take_screenshots.py`."""
 
+import io
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -18,92 +21,217 @@ from tests.processes import start_service, start_simulator  # noqa: E402 - after
 FOLDER = Path(__file__).parent / "screenshots"
 TEXT_TO_IMAGE = "1992755951447109633"
 IMAGE_TO_IMAGE = "1993104857600000002"
+AUDIO = "1993104857600000003"
+VIDEO = "1993104857600000004"
 ALWAYS_FAILS = "1993104857600000005"
-DESKTOP = (1360, 900)
-PHONE = (390, 844)
+SIZES = {"1440": (1440, 900), "1024": (1024, 768), "390": (390, 844)}
+# Enough for a screenshot of an interface, at a third of the size.
+COLOURS = 256
+FRAME_MS = 250
+RECORDING = (1200, 750)
+PROMPTS = (
+    "a lighthouse at dawn, long exposure",
+    "a friendly robot in a garden, watercolour",
+    "paper boats on a canal, overcast light",
+    "a red balloon above rooftops",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture: who looks at it with what, and the app that is open."""
+    """One picture: the part of the page, and the browser it is seen in."""
 
     name: str
-    locale: Literal["zh-CN", "en-US"]
-    scheme: Literal["light", "dark"]
-    size: tuple[int, int]
-    webapp_id: str
-    scroll_to: str = "body"
-    is_running: bool = False
+    prepare: Callable[[Page], None]
+    width: Literal["1440", "1024", "390"] = "1440"
+    locale: Literal["zh-CN", "en-US"] = "en-US"
+    scheme: Literal["light", "dark"] = "light"
+
+    @property
+    def file(self) -> Path:
+        language = self.locale[:2]
+        return FOLDER / f"{self.name}-{self.width}-{language}-{self.scheme}.png"
+
+
+def gallery(page: Page) -> None:
+    page.wait_for_selector(".card img.loaded")
+
+
+def result(page: Page) -> None:
+    open_app(page, IMAGE_TO_IMAGE)
+    if page.locator("[data-history=closed]").count():
+        page.click(".history-toggle")
+    page.locator(".task-row", has_text="lighthouse").first.click()
+    page.wait_for_selector("#task-body .picture img.loaded")
+
+
+def fresh_app(page: Page) -> None:
+    open_app(page, TEXT_TO_IMAGE)
+    page.wait_for_selector(".example-cover img.loaded")
+
+
+def running(page: Page) -> None:
+    open_app(page, IMAGE_TO_IMAGE)
+    upload_cover(page)
+    page.click("#run")
+    page.wait_for_selector("#task-card[data-status=RUNNING] progress[value]", state="attached")
+    page.wait_for_timeout(1200)
+
+
+def failed(page: Page) -> None:
+    open_app(page, ALWAYS_FAILS)
+    page.locator(".task-row:has(.status-icon.bad)").first.click()
+    page.wait_for_selector("#task-card[data-status=FAILED]")
+
+
+def code(page: Page) -> None:
+    result(page)
+    page.click(".code-button")
+    page.click("#code .segments button:has-text('Python')")
+
+
+def phone_form(page: Page) -> None:
+    open_app(page, IMAGE_TO_IMAGE)
+
+
+def phone_history(page: Page) -> None:
+    open_app(page, IMAGE_TO_IMAGE)
+    page.click(".tabs button:nth-child(3)")
+    page.wait_for_selector(".task-row img.loaded")
+
+
+def phone_result(page: Page) -> None:
+    phone_history(page)
+    page.locator(".task-row", has_text="lighthouse").first.click()
+    page.wait_for_selector("#task-body .picture img.loaded")
 
 
 SHOTS = (
-    Shot("desktop-zh-light", "zh-CN", "light", DESKTOP, TEXT_TO_IMAGE),
-    Shot("desktop-en-dark", "en-US", "dark", DESKTOP, IMAGE_TO_IMAGE),
-    Shot("desktop-en-light", "en-US", "light", DESKTOP, IMAGE_TO_IMAGE, is_running=True),
-    Shot("phone-zh-light", "zh-CN", "light", PHONE, TEXT_TO_IMAGE, "#task"),
-    Shot("phone-en-dark", "en-US", "dark", PHONE, IMAGE_TO_IMAGE),
+    Shot("gallery", gallery),
+    Shot("gallery", gallery, locale="zh-CN", scheme="dark"),
+    Shot("gallery", gallery, width="390"),
+    Shot("result", result),
+    Shot("result", result, locale="zh-CN"),
+    Shot("result", result, scheme="dark"),
+    Shot("result", result, width="1024"),
+    Shot("result", result, width="1024", locale="zh-CN", scheme="dark"),
+    Shot("app", fresh_app, locale="zh-CN"),
+    Shot("running", running),
+    Shot("failed", failed, scheme="dark"),
+    Shot("code", code),
+    Shot("form", phone_form, width="390", locale="zh-CN"),
+    Shot("form", phone_form, width="390", scheme="dark"),
+    Shot("result", phone_result, width="390"),
+    Shot("history", phone_history, width="390", locale="zh-CN", scheme="dark"),
 )
 
 
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, start_simulator(run_time=4) as simulator:
-        quick = {"POLL_INTERVAL_S": "0.2"}
-        service = start_service(simulator.url, Path(folder) / "tasks.db", env=quick)
-        with service as running, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, start_simulator(run_time=4, slots=0) as simulator:
+        service = start_service(simulator.url, Path(folder) / "tasks.db", env={"POLL_INTERVAL_S": "0.2"})
+        with service as running_service, sync_playwright() as playwright:
             arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-            make_history(browser, running.url)
+            make_history(browser, running_service.url)
             for shot in SHOTS:
-                take(browser, running.url, shot)
+                take(browser, running_service.url, shot)
+            record(browser, running_service.url)
             browser.close()
+
+
+def new_page(browser: Browser, url: str, shot: Shot) -> Page:
+    width, height = SIZES[shot.width]
+    page = browser.new_page(
+        locale=shot.locale,
+        color_scheme=shot.scheme,
+        viewport={"width": width, "height": height},
+        has_touch=shot.width == "390",
+    )
+    # The second visit: the first one may have drawn the text in the system's own font.
+    for _ in range(2):
+        page.goto(url)
+        page.wait_for_selector(".card img.loaded")
+    return page
 
 
 def make_history(browser: Browser, url: str) -> None:
     """A few tasks to be seen in the list."""
-    page = browser.new_page(locale="zh-CN")
-    page.goto(url)
-    for webapp_id in (TEXT_TO_IMAGE, ALWAYS_FAILS, IMAGE_TO_IMAGE):
+    page = new_page(browser, url, SHOTS[0])
+    for webapp_id in (VIDEO, AUDIO, ALWAYS_FAILS, TEXT_TO_IMAGE):
         open_app(page, webapp_id)
+        run(page)
+    for prompt in PROMPTS:
+        open_app(page, IMAGE_TO_IMAGE)
+        page.get_by_label("Prompt", exact=True).fill(prompt)
         run(page)
     page.close()
 
 
 def take(browser: Browser, url: str, shot: Shot) -> None:
-    width, height = shot.size
-    page = browser.new_page(
-        locale=shot.locale, color_scheme=shot.scheme, viewport={"width": width, "height": height}
-    )
-    page.goto(url)
-    # Each app once, so that the list knows its name.
-    for webapp_id in (ALWAYS_FAILS, IMAGE_TO_IMAGE, TEXT_TO_IMAGE, shot.webapp_id):
-        open_app(page, webapp_id)
-    if shot.is_running:
-        cover = page.request.get(str(page.get_attribute("#app-cover img", "src"))).body()
-        page.set_input_files(".media input", {"name": "garden.png", "mimeType": "image/png", "buffer": cover})
-        page.wait_for_selector(".drop[data-state=uploaded]")
-    run(page, until=".pill.running" if shot.is_running else ".pill.good")
+    page = new_page(browser, url, shot)
+    shot.prepare(page)
     page.mouse.move(0, 0)
-    page.locator(shot.scroll_to).evaluate("element => element.scrollIntoView()")
-    # For the pictures and, of a running task, some of its progress.
-    page.wait_for_timeout(1500)
-    path = FOLDER / f"{shot.name}.png"
-    page.screenshot(path=path)
+    page.wait_for_timeout(600)
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(shot.file, optimize=True)
+    print(f"{shot.file.relative_to(ROOT)}: {shot.file.stat().st_size // 1000} kB")
+    page.close()
+
+
+def record(browser: Browser, url: str) -> None:
+    """From the gallery to a result, as an animated WebP."""
+    width, height = RECORDING
+    page = browser.new_page(locale="en-US", viewport={"width": width, "height": height})
+    frames: list[Image.Image] = []
+
+    def watch(milliseconds: int) -> None:
+        for _ in range(max(1, milliseconds // FRAME_MS)):
+            frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize((960, 600)))
+            page.wait_for_timeout(FRAME_MS // 2)
+
+    for _ in range(2):
+        page.goto(url)
+        page.wait_for_selector(".card img.loaded")
+    watch(1500)
+    open_app(page, IMAGE_TO_IMAGE)
+    watch(1000)
+    prompt = page.get_by_label("Prompt", exact=True)
+    prompt.fill("")
+    for part in ("a lighthouse ", "in a storm, ", "oil on canvas"):
+        prompt.type(part)
+        watch(FRAME_MS)
+    upload_cover(page)
+    watch(750)
+    page.click("#run")
+    for _ in range(60):
+        watch(FRAME_MS)
+        if page.locator("#task-body .picture img.loaded").count():
+            break
+    watch(2000)
+    path = FOLDER / "recording.webp"
+    first, *others = frames
+    first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0, quality=60, method=4)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
     page.close()
 
 
 def open_app(page: Page, webapp_id: str) -> None:
-    page.fill("#app-id", webapp_id)
-    page.press("#app-id", "Enter")
-    page.wait_for_selector(f".app-id:has-text('{webapp_id}')")
+    page.evaluate("id => { location.hash = `#/apps/${id}`; }", webapp_id)
+    page.wait_for_selector(f".form[data-app='{webapp_id}']", state="attached")
+    page.wait_for_timeout(300)
 
 
-def run(page: Page, *, until: str = ":is(.pill.good, .pill.bad)") -> None:
+def upload_cover(page: Page) -> None:
+    cover = page.request.get(str(page.get_attribute(".heading-cover img", "src"))).body()
+    page.set_input_files(".media input", {"name": "garden.png", "mimeType": "image/png", "buffer": cover})
+    page.wait_for_selector(".drop[data-state=uploaded]")
+
+
+def run(page: Page) -> None:
     page.click("#run")
-    page.wait_for_selector("#task-card:not([inert]) :is(.pill.waiting, .pill.running)")
-    page.wait_for_selector(f"#task-status {until}")
+    page.wait_for_selector("#task-card:is([data-status=SUCCESS], [data-status=FAILED])", state="attached")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+// Owns the bar at the top: home, switching apps, the account, language, API docs, the token.
+
+import { GALLERY } from '../logic/routes.js';
+import { forgetToken, isTokenKept } from '../state/connection.js';
+import { route } from '../state/router.js';
+import { html } from '../ui/html.js';
+import { switchLanguage, t } from '../ui/i18n.js';
+import { Icon } from '../ui/icons.js';
+import { Menu } from '../ui/parts.js';
+import { AccountMenu } from './account_menu.js';
+import { AppSwitcher } from './app_switcher.js';
+
+export const Header = () => html`
+  <header class="top">
+    <a class="brand" href=${GALLERY} aria-label=${t('home')}>
+      <img src="/web/icon.svg" alt="" width="28" height="28" />
+      <span class="brand-name">${t('title')}</span>
+    </a>
+    ${route.value.name !== 'gallery' && html`<${AppSwitcher} />`}
+    <span class="spacer"></span>
+    <nav class="top-actions" aria-label=${t('pageNavigation')}>
+      <${AccountMenu} />
+      <a class="button quiet wide-only" href="/docs"><span>${t('apiDocs')}</span></a>
+      ${
+        isTokenKept.value &&
+        html`<button type="button" class="button quiet wide-only" id="forget" onClick=${forgetToken}>
+        <span>${t('forget')}</span>
+      </button>`
+      }
+      <button
+        type="button"
+        class="button quiet language"
+        id="language"
+        aria-label=${t('switchLanguageLabel')}
+        onClick=${switchLanguage}
+      >
+        <span>${t('switchLanguage')}</span>
+      </button>
+      <${NarrowMenu} />
+    </nav>
+  </header>
+`;
+
+/** On a phone, what the header has no room for. */
+const NarrowMenu = () => html`
+  <${Menu} class="narrow-only" label=${t('moreActions')} panelClass="at-end" button=${html`<${Icon} name="more" />`}>
+    ${() => html`
+      <a class="menu-item" href="/docs"><${Icon} name="code" />${t('apiDocs')}</a>
+      ${
+        isTokenKept.value &&
+        html`<button type="button" class="menu-item" onClick=${forgetToken}><${Icon} name="lock" />${t('forget')}</button>`
+      }
+    `}
+  <//>
+`;

@@ -1,0 +1,16 @@
+// Starts the page: its state, then what is drawn from it.
+
+import { App } from './app.js';
+import { startConnection } from './state/connection.js';
+import { startTelling } from './state/outcomes.js';
+import { reload, startFollowing, startRefreshing } from './state/tasks.js';
+import { html, render } from './ui/html.js';
+
+startConnection();
+startRefreshing();
+startFollowing();
+startTelling();
+reload();
+const root = document.getElementById('root');
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,96 @@
+// Owns the tools below a result: download one or all, copy its link, use it as input, compare, full view.
+
+import { fileNameOf, outputsOf } from '../logic/outputs.js';
+import { promptOf } from '../logic/prompts.js';
+import { taskRoute } from '../logic/routes.js';
+import { appName } from '../state/apps.js';
+import { asInput, fieldsFor, fillWithOutput } from '../state/inputs.js';
+import { notice } from '../state/notices.js';
+import { html } from '../ui/html.js';
+import { t } from '../ui/i18n.js';
+import { Icon } from '../ui/icons.js';
+import { Button, copyText, IconButton, Menu } from '../ui/parts.js';
+import { labelOf } from '../form/labels.js';
+import { CompareMenu } from './compare_menu.js';
+
+const PAUSE_BETWEEN_MS = 300;
+
+export function Toolbar({ task, form, outputs, output, attempt, onFull, onCompare }) {
+  const nameOf = (item) =>
+    fileNameOf({
+      prompt: promptOf(task),
+      appName: appName(task.webapp_id),
+      output: item,
+      count: outputs.length,
+    });
+  const copyLink = async () => {
+    await copyText(`${location.origin}/${taskRoute(task.id)}`);
+    notice(t('linkCopied'));
+  };
+  const files = outputs.filter((item) => item.downloadUrl && !item.isGone);
+  const isPicture = output.kind === 'image' && output.url && !output.isGone;
+  return html`
+    <div class="toolbar" role="group" aria-label=${t('resultTools')}>
+      ${output.downloadUrl && !output.isGone && html`<${Download} output=${output} name=${nameOf(output)} />`}
+      ${
+        files.length > 1 &&
+        html`<${IconButton} icon="downloadAll" label=${t('downloadAll', { n: files.length })} onClick=${() => downloadAll(files, nameOf)} />`
+      }
+      <${IconButton} icon="link" label=${t('copyLink')} onClick=${copyLink} />
+      <${UseAsInput} task=${task} form=${form} output=${output} attempt=${attempt} />
+      ${isPicture && html`<${CompareMenu} task=${task} output=${output} onCompare=${onCompare} />`}
+      <span class="spacer"></span>
+      ${!output.isKept && html`<${Keeping} task=${task} />`}
+      ${isPicture && html`<${IconButton} icon="expand" label=${t('fullView')} onClick=${onFull} />`}
+    </div>
+  `;
+}
+
+// Our own outputs are downloaded; a browser opens what another host sends, so that gets a tab of its own.
+function Download({ output, name }) {
+  const target = output.isOurs ? {} : { target: '_blank', rel: 'noreferrer' };
+  return html`
+    <a class="button secondary small download" href=${output.downloadUrl} download=${name} ...${target}><${Icon} name="download" /><span>${t('download')}</span></a>
+  `;
+}
+
+async function downloadAll(files, nameOf) {
+  for (const file of files) {
+    const link = document.createElement('a');
+    Object.assign(link, { href: file.downloadUrl, download: nameOf(file), rel: 'noreferrer' });
+    if (!file.isOurs) link.target = '_blank';
+    link.click();
+    // A browser drops downloads that start in the same moment.
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_MS));
+  }
+}
+
+function UseAsInput({ task, form, output, attempt }) {
+  const fields = fieldsFor(form, output);
+  if (!fields.length) return null;
+  const use = (field) =>
+    attempt(async () => {
+      await fillWithOutput(field, asInput(task, output));
+      notice(t('usedAsInput', { name: labelOf(field.node) }));
+    });
+  if (fields.length === 1)
+    return html`<${Button} icon="useAsInput" class="small use-as-input" aria-label=${t('useAsInput')} onClick=${() => use(fields[0])}>${t('useAsInput')}<//>`;
+  return html`
+    <${Menu} class="small" label=${t('useAsInput')} panelClass="above" button=${html`<${Icon} name="useAsInput" /><span>${t('useAsInput')}</span>`}>
+      ${(close) =>
+        fields.map(
+          (field) =>
+            html`<button type="button" class="menu-item" key=${field.key} onClick=${() => {
+              close();
+              use(field);
+            }}>${labelOf(field.node)}</button>`,
+        )}
+    <//>
+  `;
+}
+
+/** How long the links live, where this service does not keep the files. */
+function Keeping({ task }) {
+  const isOurs = outputsOf(task).some((output) => output.isOurs);
+  return html`<span class="note soft"><${Icon} name="clock" />${t(isOurs ? 'keepingOutputs' : 'linksEnd')}</span>`;
+}

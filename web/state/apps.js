@@ -1,0 +1,101 @@
+// Owns the apps: their names, the lists of the gallery, and the one that is open.
+
+import { getForm, listWebapps } from '../service/api.js';
+import { remember, remembered, rememberInTab, rememberedInTab } from '../service/storage.js';
+import { computed, signal } from '../ui/html.js';
+import { createForm } from './form.js';
+
+const PAGE = 24;
+const MOST_NAMES = 200;
+// The sample app of RunningHub's documentation; the simulator has it, too.
+export const SAMPLE = { webappId: '1992755951447109633', webappName: '【c0029】基础LoRA配合提示词文生图' };
+
+const names = signal(remembered('appNames', {}));
+export const appName = (webappId) => names.value[webappId] ?? null;
+
+/** The form of the app that is open, its id while it is being opened, and why it could not be. */
+export const form = signal(null);
+export const openingId = signal(null);
+export const openProblem = signal(null);
+
+export const sources = { used: createSource('used'), runninghub: createSource('runninghub') };
+export const sort = signal('RECOMMEND');
+
+const areListsMissing = computed(() => sources.used.isMissing.value);
+
+/** Apps to offer for switching: used here first; those opened in this browser where there is no list. */
+export const knownApps = computed(() => {
+  const listed = sources.used.apps.value;
+  const opened = Object.entries(names.value).map(([webappId, webappName]) => ({ webappId, webappName }));
+  const others = opened.filter((app) => !listed.some(({ webappId }) => webappId === app.webappId));
+  const known = [...listed, ...(areListsMissing.value ? others : [])];
+  return known.length ? known : [SAMPLE];
+});
+
+function createSource(name) {
+  return {
+    name,
+    apps: signal([]),
+    cursor: signal(null),
+    isLoading: signal(false),
+    isLoaded: signal(false),
+    isMissing: signal(false),
+    problem: signal(null),
+  };
+}
+
+/** The first page of a list, or the next one. */
+export async function readApps(source, { isNextPage = false } = {}) {
+  if (source.isLoading.value) return;
+  source.isLoading.value = true;
+  source.problem.value = null;
+  const cursor = isNextPage ? source.cursor.value : null;
+  const order = source.name === 'runninghub' ? sort.value : null;
+  try {
+    const page = await listWebapps({ source: source.name, sort: order, limit: PAGE, cursor });
+    source.apps.value = isNextPage ? [...source.apps.value, ...page.webapps] : page.webapps;
+    source.cursor.value = page.next_cursor;
+    rememberNames(page.webapps);
+  } catch (problem) {
+    source.isMissing.value = problem.code === 'not_found';
+    if (!source.isMissing.value) source.problem.value = problem;
+  }
+  source.isLoaded.value = true;
+  source.isLoading.value = false;
+}
+
+export function sortBy(order) {
+  sort.value = order;
+  return readApps(sources.runninghub);
+}
+
+function rememberNames(apps) {
+  const named = apps.filter((app) => app.webappName).map((app) => [app.webappId, app.webappName]);
+  names.value = Object.fromEntries([...Object.entries(names.value), ...named].slice(-MOST_NAMES));
+  remember('appNames', names.value);
+}
+
+const forms = new Map();
+
+/** Opens an app's form; what was typed into it in this tab is still there. */
+export async function openApp(webappId) {
+  if (form.value?.app.webappId === webappId) return;
+  openProblem.value = null;
+  openingId.value = webappId;
+  try {
+    const opened = forms.get(webappId) ?? createForm(await getForm(webappId));
+    forms.set(webappId, opened);
+    rememberNames([opened.app]);
+    if (openingId.value === webappId) form.value = opened;
+  } catch (problem) {
+    if (openingId.value === webappId) openProblem.value = { problem, webappId };
+  } finally {
+    if (openingId.value === webappId) openingId.value = null;
+  }
+}
+
+/** The open form, if it is this app's. */
+export const formOf = (webappId) => (form.value?.app.webappId === webappId ? form.value : null);
+
+export const lastVisited = () => rememberedInTab('lastApp');
+export const rememberVisit = (webappId) => rememberInTab('lastApp', webappId);

@@ -1,0 +1,97 @@
+// Owns whether the service can be reached, and what is known of it: health, accounts, the access token.
+
+import {
+  getAccount,
+  getAccounts,
+  getHealth,
+  hasToken,
+  onReachable,
+  onUnauthorized,
+  setToken,
+} from '../service/api.js';
+import { computed, signal } from '../ui/html.js';
+
+const RETRY_MS = 2_000;
+const ACCOUNTS_AGE_MS = 20_000;
+
+export const isReachable = signal(true);
+export const health = signal(null);
+export const accounts = signal([]);
+/** The token dialog while it is open: `{wasRefused, resolve}`. */
+export const tokenRequest = signal(null);
+/** Whether a call was refused for want of a token and the dialog was dismissed. */
+export const isLocked = signal(false);
+export const isTokenKept = signal(hasToken());
+export const isConfigured = computed(() => health.value?.runninghub !== 'not_configured');
+
+let retryTimer = null;
+let accountsReadAt = 0;
+const whenBack = new Set();
+
+/** Calls `action` whenever the service can be reached again. */
+export const onBack = (action) => whenBack.add(action);
+
+export function startConnection() {
+  onReachable(setReachable);
+  onUnauthorized(requestToken);
+  return readHealth();
+}
+
+function setReachable(isNowReachable) {
+  const wasReachable = isReachable.value;
+  isReachable.value = isNowReachable;
+  if (isNowReachable && !wasReachable) for (const action of whenBack) action();
+  if (!isNowReachable) retryTimer ??= setTimeout(retry, RETRY_MS);
+}
+
+async function retry() {
+  retryTimer = null;
+  await readHealth();
+}
+
+async function readHealth() {
+  health.value = await getHealth().catch(() => health.value);
+}
+
+function requestToken(wasRefused) {
+  return new Promise((resolve) => {
+    tokenRequest.value = { wasRefused, resolve };
+  });
+}
+
+export function giveToken(token) {
+  setToken(token);
+  isTokenKept.value = true;
+  endTokenRequest(true);
+}
+
+/** Without a token nothing of the service is shown; a banner offers the dialog again. */
+export function dismissToken() {
+  endTokenRequest(false);
+}
+
+function endTokenRequest(isGiven) {
+  const request = tokenRequest.value;
+  tokenRequest.value = null;
+  isLocked.value = !isGiven;
+  request?.resolve(isGiven);
+}
+
+export function forgetToken() {
+  setToken(null);
+  location.reload();
+}
+
+/** Accounts for the operator; the first account alone where the service has no /accounts yet; none for users. */
+export async function readAccounts({ isForced = false } = {}) {
+  if (!isForced && Date.now() - accountsReadAt < ACCOUNTS_AGE_MS) return;
+  accountsReadAt = Date.now();
+  accounts.value = await getAccounts()
+    .then((found) => found.accounts)
+    .catch((problem) => (problem.code === 'not_found' ? firstAccount() : []));
+}
+
+async function firstAccount() {
+  const account = await getAccount().catch(() => null);
+  return account ? [{ name: 'default', state: 'ok', message: null, ...account }] : [];
+}
