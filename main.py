@@ -153,9 +153,10 @@ async def upload(
 ) -> UploadResponse:
     base_url = base_url or await services.tasks.host_of(webapp_id)
     await rate_limiter.check(request)
-    file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
-    account = services.monitor.usable_account(base_url)
-    uploaded = await services.webapps.upload(account, file)
+    with rate_limiter.upload_slot(request):
+        file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
+        account = services.monitor.usable_account(base_url)
+        uploaded = await services.webapps.upload(account, file)
     services.tasks.file_uploaded(account, uploaded["fileName"])
     return UploadResponse(**uploaded)
 

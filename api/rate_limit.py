@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import AbstractContextManager
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
@@ -9,6 +10,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.requests import Request
 
 from api.auth import bearer_token, token_digest
+from api.upload_slots import UploadSlots
 from config import Settings
 from errors import RateLimited
 
@@ -20,8 +22,13 @@ class RateLimiter:
         per_minute = settings.rate_limit_per_minute
         self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
         self._by_token = bool(settings.access_tokens)
+        self._upload_slots = UploadSlots()
         # A fixed window from a client's first call: one counter per client, and Retry-After is exact.
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def upload_slot(self, request: Request) -> AbstractContextManager[None]:
+        """For as long as an upload takes. Raises RateLimited where too many are in progress."""
+        return self._upload_slots.used_by(self._client(request))
 
     async def check(self, request: Request) -> None:
         """Raise RateLimited when the client has used up its minute."""
