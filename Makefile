@@ -52,7 +52,7 @@ test: .venv/dev
 	$(BIN)/python -m pytest $(PARALLEL)
 
 units: .venv/dev
-	$(BIN)/python -m pytest -m "not processes"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not processes"
 
 check: .venv/bench
 	$(BIN)/ruff format --check .

@@ -33,7 +33,7 @@ class RequestLogMiddleware:
         # No secret, so no system call for it.
         current = _incoming_request_id(scope) or f"{random.getrandbits(64):016x}"
         # Never reset: what the server logs about this request afterwards still carries the id.
-        request_id.set(current)
+        token = request_id.set(current)
         status = CLIENT_CLOSED_REQUEST
 
         async def send_with_id(message: Message) -> None:
@@ -50,6 +50,7 @@ class RequestLogMiddleware:
             is_healthy = scope["path"] == HEALTH_PATH and status < 400
             if logger.isEnabledFor(logging.INFO) and not is_healthy:
                 _log_request(scope, status, time.perf_counter() - started)
+            request_id.reset(token)
 
 
 def _incoming_request_id(scope: Scope) -> str | None:

@@ -11,6 +11,8 @@ from tests.processes import ROOT, clean_environment
 SKIPPED = "import pytest\ndef test_one(): pytest.skip('no browser')\ndef test_two(): pass\n"
 PASSED = "def test_one(): pass\n"
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize(
     ("tests", "ci", "expected"), [(SKIPPED, "true", 1), (SKIPPED, "", 0), (PASSED, "true", 0)]

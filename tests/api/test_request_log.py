@@ -65,6 +65,14 @@ async def test_a_request_gets_one_line_and_its_id_is_on_every_line_and_in_the_an
     }
 
 
+async def test_a_line_after_a_request_does_not_have_its_id(log: Log, app: FastAPI) -> None:
+    log.configure(log_format="json")
+    async with client(app) as http:
+        await http.get("/tasks/t1")
+    logging.getLogger("poller").info("not part of that request")
+    assert "request_id" not in log.objects[-1]
+
+
 async def test_an_incoming_request_id_is_kept(log: Log, app: FastAPI) -> None:
     log.configure(log_format="json")
     async with client(app) as http:
