@@ -22,6 +22,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models import UserLimits
+
 # The release, in one place: the OpenAPI document and the log show it.
 VERSION = "1.1.0.dev0"
 
@@ -287,6 +289,21 @@ class Settings(BaseSettings):
             name=DEFAULT_ACCOUNT, api_key=self.runninghub_api_key, base_url=self.runninghub_base_url
         )
         return (account,)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether requests must have a token; otherwise everybody on loopback is the operator."""
+        return bool(self.access_tokens or self.jwt_secret or self.jwt_jwks_url)
+
+    @property
+    def user_limits(self) -> UserLimits:
+        """The limits of users who have none of their own."""
+        return UserLimits(
+            max_active_tasks=self.user_max_active_tasks,
+            max_pending_tasks=self.user_max_pending_tasks,
+            tasks_per_day=self.user_tasks_per_day,
+            coins_per_month=self.user_coins_per_month,
+        )
 
     @property
     def uses_postgresql(self) -> bool:

@@ -11,9 +11,11 @@ from db.batched_reads import BatchedReads
 from db.migrations import MIGRATIONS
 from db.output_rows import OutputRows
 from db.sqlite import Connection, Row, SqliteFile
+from db.user_rows import QuotaUsed, UserRows
 from models import (
     ACTIVE,
     DEFAULT_INSTANCE_TYPE,
+    NO_LIMITS,
     PUBLIC_ID_BASE,
     AccountRow,
     AccountState,
@@ -28,6 +30,7 @@ from models import (
     SubmitView,
     Task,
     TaskStatus,
+    UserLimits,
     rfc3339,
     utc_now_ms,
 )
@@ -173,24 +176,40 @@ class Database(SqliteFile):
 
     `async with Database(path) as database` opens the file, brings an older one up to date, and closes it.
     Raises DatabaseRefused on entry, and DatabaseUnavailable where the disk or a lock stops a call.
-    `worker` names this process; its SUBMITTING rows are its own.
+    `worker` names this process; its SUBMITTING rows are its own. `user_limits` are those of users who have
+    none of their own.
     """
 
-    def __init__(self, path: str, *, worker: str = "main", clock: Callable[[], int] = utc_now_ms) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        worker: str = "main",
+        clock: Callable[[], int] = utc_now_ms,
+        user_limits: UserLimits = NO_LIMITS,
+    ) -> None:
         super().__init__(path, MIGRATIONS)
         self.clock = clock
         self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
         self.outputs = OutputRows(self, clock)
+        self.users = UserRows(self, clock, user_limits)
 
     # Submitting
 
     async def add_task(
-        self, new: NewTask, *, max_pending: int, planner: Planner, responding: frozenset[str] = frozenset()
-    ) -> Added | None:
-        """Store a task, and claim what may start now.
+        self,
+        new: NewTask,
+        *,
+        max_pending: int,
+        planner: Planner,
+        responding: frozenset[str] = frozenset(),
+        limits: UserLimits = NO_LIMITS,
+    ) -> Added | QuotaUsed | None:
+        """Store a task, and claim what may start now. `limits` are those of the task's owner.
 
-        None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists.
+        None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists. Nor
+        was it where a quota is returned.
         """
         self.require_no_fault()
         now = self.clock()
@@ -201,12 +220,14 @@ class Database(SqliteFile):
             "now": now,
         }
 
-        async def statements(connection: Connection) -> Added | None:
+        async def statements(connection: Connection) -> Added | QuotaUsed | None:
             ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
             if pending >= max_pending or await self._is_key_taken(connection, new.idempotency_key):
                 return None
+            if quota := await self.users.quota_used(connection, new.owner, limits):
+                return quota
             (row,) = await connection.execute_fetchall(queries.INSERT_TASK, values)
-            added = _task(row)
+            added = await self._within_user_limit(connection, _task(row))
             claimed = await self._claim(connection, planner, responding, now)
             return Added(next((task for task in claimed if task.id == new.id), added), claimed)
 
@@ -328,7 +349,7 @@ class Database(SqliteFile):
                 columns = apply(task, cause, now) if cause else None
             if columns is None and isinstance(cause, Accepted) and is_stray(task, cause):
                 await self._add_stray(connection, task, cause, now)
-            changed = await self._update(connection, task, columns, now) if columns else None
+            changed = await self._update(connection, task, columns, now) if columns is not None else None
             if changed is not None and isinstance(cause, Finished):
                 await self.outputs.insert(connection, changed.id, cause.outputs)
             if limits is not None and task.account is not None:
@@ -337,7 +358,27 @@ class Database(SqliteFile):
 
         return await self.write(statements)
 
+    async def _within_user_limit(self, connection: Connection, task: Task) -> Task:
+        """The task, which has just become claimable, as it is after its owner's limit was applied."""
+        if task.owner is None or not await self.users.hold_and_release(connection, task.owner, task.id):
+            return task
+        return _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task.id})) or task
+
     async def _update(self, connection: Connection, task: Task, columns: Columns, now: int) -> Task | None:
+        """Store a change, and what it means for the other tasks of its owner."""
+        changed = await self._update_row(connection, task, columns, now)
+        if changed is None or changed.owner is None:
+            return changed
+        was_active, is_active = _is_user_active(task), _is_user_active(changed)
+        if was_active and not is_active:
+            await self.users.release(connection, changed.owner)
+        if is_active and not was_active and changed.status is TaskStatus.PENDING:
+            return await self._within_user_limit(connection, changed)
+        return changed
+
+    async def _update_row(
+        self, connection: Connection, task: Task, columns: Columns, now: int
+    ) -> Task | None:
         sql = queries.update_task(sorted(columns), is_public=is_public(columns))
         values = {
             name: _json_or_none(value) if name in queries.JSON_COLUMNS else value
@@ -360,6 +401,7 @@ class Database(SqliteFile):
         for other in others:
             if not other["is_import"]:
                 return True
+            await connection.execute_fetchall(queries.FORGET_END, {"id": other["id"]})
             await connection.execute_fetchall(queries.DELETE_IMPORT, {"id": other["id"]})
             columns["imported_id"] = other["id"]
         return False
@@ -451,7 +493,7 @@ class Database(SqliteFile):
             for task_id, event in (events or {}).items():
                 task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
                 columns = apply(task, event, now) if task else None
-                if task and columns:
+                if task and columns is not None:
                     await self._update(connection, task, columns, now)
             rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
             account = next((_account(row) for row in rows), AccountRow(name))
@@ -655,6 +697,11 @@ class Database(SqliteFile):
         """How many seconds the latest successful tasks of an app, workflow or model ran, newest first."""
         rows = await self.read(queries.SELECT_RUN_TIMES, {"target": target, "limit": limit})
         return [seconds for (seconds,) in rows]
+
+
+def _is_user_active(task: Task) -> bool:
+    """Whether a task counts towards its owner's limit of active tasks: it runs, or may be claimed."""
+    return task.status in ACTIVE or (task.status is TaskStatus.PENDING and task.hold is None)
 
 
 def _without_id(event: Event) -> Event | None:

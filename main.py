@@ -17,6 +17,9 @@ from api.dependencies import (
     BODY_ERRORS,
     TASK_ERRORS,
     UPSTREAM_ERRORS,
+    USER_ERRORS,
+    OperatorOnly,
+    PrincipalDep,
     RateLimiterDep,
     ServicesDep,
     TaskRef,
@@ -26,7 +29,7 @@ from api.middleware import install_middleware
 from api.openapi import FORMS, TASKS, install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
-from api.routers import accounts, health, outputs, task_actions, webapps, webhooks
+from api.routers import accounts, health, outputs, task_actions, usage, users, webapps, webhooks
 from api.schemas import (
     NodeInfoRequest,
     OutputResponse,
@@ -45,6 +48,7 @@ from database import PageFilter
 from errors import (
     DatabaseUnavailable,
     FileTooLarge,
+    Forbidden,
     IdempotencyKeyReused,
     InvalidNodeInfo,
     InvalidRequest,
@@ -60,6 +64,7 @@ from forms.types import Form
 from logs import configure_logging
 from models import Kind, Output, Task, TaskStatus
 from services import Services, running
+from task_service import require_may_run
 from tasks.poll_schedule import expected_seconds
 
 log = logging.getLogger("main")  # also where it runs as __main__
@@ -93,8 +98,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def find_task(task_id: TaskRef, services: ServicesDep) -> Task:
-    return await services.tasks.task(task_id)
+async def find_task(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> Task:
+    return await services.tasks.task(task_id, principal)
 
 
 TaskDep = Annotated[Task, Depends(find_task)]
@@ -124,11 +129,16 @@ async def task_response(
     tags=[FORMS],
     summary="An app's fields as a form",
     response_description="The app, each field with its input, and one JSON Schema for the whole form.",
-    responses=problem_responses(*BODY_ERRORS, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
+    responses=problem_responses(*BODY_ERRORS, Forbidden, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
 )
 async def get_node_info(
-    body: NodeInfoRequest, services: ServicesDep, rate_limiter: RateLimiterDep, request: Request
+    body: NodeInfoRequest,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    rate_limiter: RateLimiterDep,
+    request: Request,
 ) -> Form:
+    require_may_run(principal, body.workflow_id or body.webapp_id or "")
     if body.refresh:
         await rate_limiter.check(request)
     if body.workflow_id:
@@ -172,6 +182,7 @@ async def upload(
         IdempotencyKeyReused,
         WebappNotFound,
         TooManyPending,
+        *USER_ERRORS,
         RateLimited,
         DatabaseUnavailable,
         *UPSTREAM_ERRORS,
@@ -180,6 +191,7 @@ async def upload(
 async def submit_task(
     body: SubmitRequest,
     services: ServicesDep,
+    principal: PrincipalDep,
     rate_limiter: RateLimiterDep,
     request: Request,
     response: Response,
@@ -193,7 +205,7 @@ async def submit_task(
     ] = 0,
 ) -> SubmitResponse:
     await rate_limiter.check(request)
-    task, warnings = await services.tasks.submit(body.submission(idempotency_key))
+    task, warnings = await services.tasks.submit(body.submission(idempotency_key), principal)
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
     warnings = [*body.ignored_members(), *warnings]
@@ -207,10 +219,12 @@ async def submit_task(
     "/task/query_task_status",
     tags=[TASKS],
     summary="Query RunningHub about a task now",
-    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, *UPSTREAM_ERRORS),
+    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, Forbidden, *UPSTREAM_ERRORS),
 )
-async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskResponse:
-    return await task_response(services, await services.tasks.query(body.task_id))
+async def query_task_status(
+    body: QueryRequest, services: ServicesDep, principal: PrincipalDep
+) -> TaskResponse:
+    return await task_response(services, await services.tasks.query(body.task_id, principal))
 
 
 @router.get(
@@ -220,13 +234,12 @@ async def query_task_status(body: QueryRequest, services: ServicesDep) -> TaskRe
     responses=problem_responses(InvalidRequest, *TASK_ERRORS),
 )
 async def get_task(
-    task_id: TaskRef,
+    task: TaskDep,
     services: ServicesDep,
     wait: Annotated[
         float, Query(ge=0, le=60, description="Respond when the status changes, or after so many seconds.")
     ] = 0,
 ) -> TaskResponse:
-    task = await services.tasks.task(task_id)
     if wait:
         task = await services.change_feed.next_status(task, timeout_s=wait)
     return await task_response(services, task)
@@ -260,19 +273,21 @@ async def task_events(
     "/tasks",
     tags=[TASKS],
     summary="All tasks, newest first",
-    responses=problem_responses(InvalidRequest, DatabaseUnavailable),
+    responses=problem_responses(InvalidRequest, Forbidden, DatabaseUnavailable),
 )
 async def list_tasks(
     services: ServicesDep,
+    principal: PrincipalDep,
     status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
     webapp_id: Annotated[str | None, Query(max_length=64)] = None,
-    owner: Annotated[str | None, Query(max_length=64, description="Only this user's tasks.")] = None,
+    owner: Annotated[str | None, Query(max_length=255, description="Only this user's tasks.")] = None,
     created_after: Annotated[AwareDatetime | None, Query(description="RFC 3339, inclusive.")] = None,
     created_before: Annotated[AwareDatetime | None, Query(description="RFC 3339, exclusive.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
     tasks, next_cursor = await services.tasks.page(
+        principal,
         cursor=cursor,
         limit=limit,
         wanted=PageFilter(
@@ -294,15 +309,16 @@ async def list_tasks(
     summary="Cancel a task",
     responses=problem_responses(InvalidRequest, *TASK_ERRORS, NotCancellable, *UPSTREAM_ERRORS),
 )
-async def cancel_task(task_id: TaskRef, services: ServicesDep) -> TaskResponse:
-    return await task_response(services, await services.tasks.cancel(task_id))
+async def cancel_task(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> TaskResponse:
+    return await task_response(services, await services.tasks.cancel(task_id, principal))
 
 
 @router.post(
     "/tasks/{task_id}/settle",
     tags=[TASKS],
     summary="Manually resolve a SUBMIT_UNKNOWN task",
-    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, NotUnknown),
+    dependencies=[OperatorOnly],
+    responses=problem_responses(*BODY_ERRORS, *TASK_ERRORS, NotUnknown, Forbidden),
 )
 async def settle_task(
     task_id: TaskRef, body: SettleRequest, services: ServicesDep, background: BackgroundTasks
@@ -321,6 +337,8 @@ def create_app(settings: Settings) -> FastAPI:
         outputs.router,
         accounts.router,
         webapps.router,
+        users.router,
+        usage.router,
         webhooks.router,
         health.router,
     )

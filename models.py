@@ -1,6 +1,6 @@
 """Plain values that several packages share: `Task`, `TaskStatus`, and what is stored with a task."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -162,6 +162,62 @@ class NewTask:
     deadline_ms: int | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """What one user may do; 0: no limit, `None`: not set for this user, so that the setting applies."""
+
+    max_active_tasks: int | None = None
+    max_pending_tasks: int | None = None
+    tasks_per_day: int | None = None
+    coins_per_month: float | None = None
+    calls_per_minute: int | None = None
+
+    def with_defaults(self, defaults: "UserLimits") -> "UserLimits":
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return replace(defaults, **own)
+
+
+NO_LIMITS = UserLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a request: the operator (`owner` is None), or a user by name.
+
+    `webapp_ids` None: the user may run every app. `limits` have the settings' defaults in them already.
+    """
+
+    owner: str | None = None
+    limits: UserLimits = NO_LIMITS
+    webapp_ids: frozenset[str] | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        return self.owner is None
+
+    def may_see(self, owner: str | None) -> bool:
+        """Whether a task of this owner exists for the principal."""
+        return self.is_operator or self.owner == owner
+
+    def may_run(self, target: str) -> bool:
+        """Whether the principal may run this app; a list of apps leaves out workflows that are not in it."""
+        return self.webapp_ids is None or target in self.webapp_ids
+
+
+OPERATOR = Principal()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One row of `users`. `expires_ms` is when the token expires; None: never."""
+
+    name: str
+    created_at: str
+    expires_ms: int | None
+    limits: UserLimits
+    webapp_ids: tuple[str, ...] | None
 
 
 class AccountState(StrEnum):

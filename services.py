@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +39,10 @@ from tasks.retention import Retention
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
+from users.authenticator import Authenticator
+from users.jwks import Jwks
+from users.jwt_verifier import JwtVerifier
+from users.key_source import key_source
 from webapp_service import WebappService
 
 MB = 2**20
@@ -71,6 +74,8 @@ class Services:
     downloads: tuple[ResultDownloader, ResultDownloader]
     retention: Retention
     secret: SecretKey
+    authenticator: Authenticator
+    jwks: Jwks | None
 
 
 @asynccontextmanager
@@ -83,7 +88,9 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
             lock = await stack.enter_async_context(WorkerLock(settings.database_path))
             secret = _secret_key(settings)
             worker = f"{os.getpid()}-{secrets.token_hex(4)}"
-            database = await stack.enter_async_context(Database(settings.database_path, worker=worker))
+            database = await stack.enter_async_context(
+                Database(settings.database_path, worker=worker, user_limits=settings.user_limits)
+            )
         except (DatabaseRefused, OSError, ValueError) as exc:
             raise StartRefused(
                 f"DATABASE_URL={settings.database_url_without_password} cannot be used: {exc}"
@@ -131,15 +138,8 @@ def _secret_key(settings: Settings) -> SecretKey:
     return SecretKey.of(configured, settings.database_path)
 
 
-def build(
-    settings: Settings,
-    secret: SecretKey,
-    database: Database,
-    pools: Pools,
-    *,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Services:
-    """All components on one database; nothing runs yet. `monotonic` is the clock of running time."""
+def build(settings: Settings, secret: SecretKey, database: Database, pools: Pools) -> Services:
+    """All components on one database; nothing runs yet."""
     accounts = Accounts.of(settings, pools, secret.fingerprint)
     planner = SubmitPlanner(
         tuple(
@@ -157,17 +157,7 @@ def build(
     monitor = AccountMonitor(database, webapps, accounts, planner, lease_ms=lease_ms)
     submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret)
     tasks = TaskService(
-        database,
-        webapps,
-        accounts,
-        submitter,
-        monitor,
-        forms,
-        app_hosts,
-        schedule,
-        secret,
-        settings,
-        monotonic=monotonic,
+        database, webapps, accounts, submitter, monitor, forms, app_hosts, schedule, secret, settings
     )
     poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
     monitor.on_freed = poller.wake
@@ -187,6 +177,8 @@ def build(
         if store
         else None
     )
+    jwks = Jwks(key_source(pools.free, settings.jwt_jwks_url)) if settings.jwt_jwks_url else None
+    verifier = JwtVerifier(settings, jwks, database.clock) if settings.jwt_secret or jwks else None
     return Services(
         settings=settings,
         database=database,
@@ -212,6 +204,8 @@ def build(
         downloads=(copies, relays),
         retention=Retention(database, settings),
         secret=secret,
+        authenticator=Authenticator(database.users, verifier),
+        jwks=jwks,
     )
 
 
@@ -271,6 +265,8 @@ async def _working(services: Services) -> AsyncIterator[None]:
         await services.forms.close()
         await services.submitter.close()
         await services.webapps.close()
+        if services.jwks:
+            await services.jwks.close()
         if services.output_store:
             await services.output_store.close()
 

@@ -16,6 +16,8 @@ from database import Database, Limits, PageFilter
 from errors import (
     AlreadyKnown,
     AppError,
+    BudgetExceeded,
+    Forbidden,
     IdempotencyKeyReused,
     InvalidNodeInfo,
     NotCancellable,
@@ -30,7 +32,18 @@ from forms.app_hosts import AppHosts
 from forms.cache import FormCache
 from forms.types import Form
 from forms.validation import node_info_from_values, validate_node_info, value_warnings
-from models import AccountRow, CancelReason, Json, Kind, LimiterRow, NewTask, Task, TaskStatus
+from models import (
+    OPERATOR,
+    AccountRow,
+    CancelReason,
+    Json,
+    Kind,
+    LimiterRow,
+    NewTask,
+    Principal,
+    Task,
+    TaskStatus,
+)
 from runninghub.accounts import Account, Accounts
 from runninghub.replies import PollResult, RunState, cost_of, run_seconds
 from runninghub.webhook import RUNNINGHUB_ID
@@ -112,7 +125,10 @@ class Submission:
 
 
 class TaskService:
-    """Every operation returns the task as the database has it afterwards."""
+    """Every operation returns the task as the database has it afterwards.
+
+    `principal` is who wants it: for a user, other owners' tasks do not exist.
+    """
 
     def __init__(
         self,
@@ -145,21 +161,27 @@ class TaskService:
 
     # Submitting
 
-    async def submit(self, submission: Submission) -> tuple[Task, list[dict[str, Any]]]:
+    async def submit(
+        self, submission: Submission, principal: Principal = OPERATOR
+    ) -> tuple[Task, list[dict[str, Any]]]:
         """Validate, store and send; returns the task and warnings about its values.
 
-        Raises InvalidNodeInfo before anything is stored, TooManyPending, IdempotencyKeyReused, or the problem
-        with which RunningHub rejected the task or left its outcome unknown.
+        Raises InvalidNodeInfo before anything is stored, TooManyPending, IdempotencyKeyReused, Forbidden,
+        QuotaExceeded, BudgetExceeded, or the problem with which RunningHub rejected the task or left its
+        outcome unknown.
         """
         if not self._accounts.all:
             raise RunningHubNotConfigured
-        key = submission.idempotency_key
+        require_may_run(principal, submission.target)
+        key = _scoped_key(principal, submission.idempotency_key)
         digest = self._secret.digest(submission.text) if key else None
         if first := await self._first_with_key(key, digest):
             return first, []
+        if await self._database.users.is_budget_used(principal.owner, principal.limits):
+            raise BudgetExceeded("The coins of this user for this month (UTC) are used up.")
         node_info, warnings = await self._validated(submission)
-        new = self._new_task(submission, node_info, digest)
-        if task := await self._submitter.submit(new):
+        new = self._new_task(submission, node_info, key, digest, principal)
+        if task := await self._submitter.submit(new, principal.limits):
             return task, warnings
         if first := await self._first_with_key(key, digest):
             return first, warnings
@@ -170,7 +192,12 @@ class TaskService:
         )
 
     def _new_task(
-        self, submission: Submission, node_info: list[dict[str, str]], digest: str | None
+        self,
+        submission: Submission,
+        node_info: list[dict[str, str]],
+        key: str | None,
+        digest: str | None,
+        principal: Principal,
     ) -> NewTask:
         now = self._database.clock()
         password = submission.access_password
@@ -184,11 +211,12 @@ class TaskService:
             run_options=submission.run_options,
             encrypted_password=self._secret.encrypt(password) if password else None,
             base_url=self._base_url(submission, node_info),
+            owner=principal.owner,
             metadata=submission.metadata,
             webhook_url=submission.webhook_url,
             rerun_of=submission.rerun_of,
             deadline_ms=now + int(submission.deadline_s * 1000) if submission.deadline_s else None,
-            idempotency_key=submission.idempotency_key,
+            idempotency_key=key,
             request_digest=digest,
         )
 
@@ -227,27 +255,32 @@ class TaskService:
     async def _validated(self, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
         """The values to send, and warnings; values that cannot work are refused before they are paid for.
 
-        Where the form cannot be obtained, validation is skipped.
+        Where the form cannot be obtained, validation is skipped, unless `values` need it to be understood.
         """
         kind, target = submission.kind, submission.target
         form = await self._forms.cached_or_fetch(kind, target)
+        if form is None and submission.values is not None:
+            form = await self._forms.get(kind, target)
+        if form is None:
+            return submission.node_info, []
         node_info, errors = _errors(form, submission)
-        if errors and form is not None:
-            form = await self._forms.fetch(kind, target)
+        if errors:
+            form = await self._forms.fetch(kind, target) or form
             node_info, errors = _errors(form, submission)
-        # An empty form says nothing about the app's fields.
-        if errors and (form is None or form["nodeInfoList"]):
+        if errors and form["nodeInfoList"]:  # an empty one says nothing about the app's fields
             raise InvalidNodeInfo(
                 "Some values are not valid for the app's form; nothing was submitted. See `errors`.",
                 errors=errors,
             )
-        if form is None:
-            return node_info, []
         seen = self._forms.last_returned(kind, target)
         return node_info, value_warnings(form, node_info) + _changes(seen, form, node_info)
 
     async def submit_many(
-        self, submissions: Sequence[Submission], *, idempotency_key: str | None
+        self,
+        submissions: Sequence[Submission],
+        principal: Principal = OPERATOR,
+        *,
+        idempotency_key: str | None,
     ) -> list[tuple[Task, list[dict[str, Any]]] | AppError]:
         """Submit several tasks; returns for each what `submit` returns, or the problem that it raises.
 
@@ -260,7 +293,7 @@ class TaskService:
                 for number, submission in enumerate(submissions)
             ]
         results = await asyncio.gather(
-            *(self.submit(submission) for submission in submissions), return_exceptions=True
+            *(self.submit(submission, principal) for submission in submissions), return_exceptions=True
         )
         for result in results:
             if isinstance(result, IdempotencyKeyReused) or (
@@ -273,9 +306,11 @@ class TaskService:
             if not isinstance(result, BaseException) or isinstance(result, AppError)
         ]
 
-    async def rerun(self, ref: str, *, idempotency_key: str | None) -> tuple[Task, list[dict[str, Any]]]:
+    async def rerun(
+        self, ref: str, principal: Principal = OPERATOR, *, idempotency_key: str | None
+    ) -> tuple[Task, list[dict[str, Any]]]:
         """Submit the values of a task that is final or SUBMIT_UNKNOWN as a new task. Raises NotFinal."""
-        task = await self.task(ref)
+        task = await self.task(ref, principal)
         if not task.status.is_final and task.status is not TaskStatus.SUBMIT_UNKNOWN:
             raise NotFinal(f"The task is {task.status}; it can be run again when it is final.")
         if not (task.webapp_id or task.workflow_id):
@@ -294,7 +329,8 @@ class TaskService:
                 webhook_url=task.webhook_url,
                 idempotency_key=idempotency_key,
                 rerun_of=task.id,
-            )
+            ),
+            principal,
         )
 
     async def host_of(self, webapp_id: str | None) -> str | None:
@@ -312,16 +348,30 @@ class TaskService:
 
     # Reading
 
-    async def task(self, ref: str) -> Task:
+    async def task(self, ref: str, principal: Principal = OPERATOR) -> Task:
         """The task with this id, ours or RunningHub's. Raises TaskNotFound."""
-        if (task := await self._database.task(ref)) is None:
+        task = await self._database.task(ref)
+        if task is None or not principal.may_see(task.owner):
             raise _not_found()
         return task
 
     async def page(
-        self, *, cursor: str | None, limit: int, wanted: PageFilter | None = None
+        self,
+        principal: Principal = OPERATOR,
+        *,
+        cursor: str | None,
+        limit: int,
+        wanted: PageFilter | None = None,
     ) -> tuple[list[Task], str | None]:
-        """Tasks, newest first, and the cursor of the next page (None at the end)."""
+        """Tasks, newest first, and the cursor of the next page (None at the end).
+
+        Raises Forbidden where a user wants the tasks of an owner by name.
+        """
+        wanted = wanted or PageFilter()
+        if not principal.is_operator:
+            if wanted.owner is not None:
+                raise Forbidden("`owner` is for access tokens only: a user's list has only their own tasks.")
+            wanted = replace(wanted, owner=principal.owner)
         tasks = await self._database.page(
             before_seq=int(cursor) if cursor else 2**62, limit=limit + 1, wanted=wanted
         )
@@ -329,11 +379,18 @@ class TaskService:
 
     # Polling
 
-    async def query(self, ref: str) -> Task:
-        """Query RunningHub now. Imports a task that only RunningHub knows; raises TaskNotFound."""
+    async def query(self, ref: str, principal: Principal = OPERATOR) -> Task:
+        """Query RunningHub now. Imports a task that only RunningHub knows; raises TaskNotFound.
+
+        Raises Forbidden where a user's query would import a task: it may be another user's run.
+        """
         task = await self._database.task(ref)
+        if task is None and RUNNINGHUB_ID.fullmatch(ref) and not principal.is_operator:
+            raise Forbidden("Only access tokens may import a task by RunningHub's id.")
         if task is None:
             return await self._import(ref)
+        if not principal.may_see(task.owner):
+            raise _not_found()
         if not task.is_pollable or task.status is TaskStatus.SUBMITTING:
             return task
         await self.poll(task)
@@ -459,12 +516,12 @@ class TaskService:
 
     # Cancelling and settling
 
-    async def cancel(self, ref: str) -> Task:
+    async def cancel(self, ref: str, principal: Principal = OPERATOR) -> Task:
         """Cancel a waiting task here, a running one at RunningHub. Raises NotCancellable for a final one.
 
         The cancel is stored first: it is sent until RunningHub has confirmed it.
         """
-        task = await self.task(ref)
+        task = await self.task(ref, principal)
         if task.status.is_final:
             raise NotCancellable(f"The task is {task.status} already.")
         requested = await self._database.store(task.id, CancelRequested(CancelReason.USER))
@@ -536,11 +593,22 @@ class TaskService:
             raise NotUnknown("The task has just been settled otherwise.")
         return await self.task(task.id)
 
-    async def delete(self, ref: str) -> None:
+    async def delete(self, ref: str, principal: Principal = OPERATOR) -> None:
         """Delete a final task. Raises NotDeletable."""
-        task = await self.task(ref)
+        task = await self.task(ref, principal)
         if not await self._database.delete_task(task.id):
             raise NotDeletable(f"The task is {task.status}; cancel it first, or wait for its end.")
+
+
+def require_may_run(principal: Principal, target: str) -> None:
+    """Raises Forbidden for an app, or a workflow, that is not among the user's."""
+    if not principal.may_run(target):
+        raise Forbidden("This user may not run this app.")
+
+
+def _scoped_key(principal: Principal, key: str | None) -> str | None:
+    """Keys are a user's own; no header contains a line break, so that those of two never meet."""
+    return key if key is None or principal.owner is None else f"\n{principal.owner}\n{key}"
 
 
 def _if_ended(event: Event) -> Callable[[AccountRow, LimiterRow, int, int], Limits] | None:
@@ -551,15 +619,12 @@ def _slot_freed(account: AccountRow, limiter: LimiterRow, active: int, now_ms: i
     return account, after_slot_freed(limiter)
 
 
-def _errors(form: Form | None, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
-    """The values as RunningHub's list, and what is wrong with them; without a form only keys can be wrong."""
-    node_info = submission.node_info
-    errors: list[dict[str, Any]] = []
-    if submission.values is not None:
-        node_info, errors = node_info_from_values(form, submission.values)
-    if form is None or errors:
-        return node_info, errors
-    return node_info, validate_node_info(form, node_info)
+def _errors(form: Form, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """The values as RunningHub's list, and what is wrong with them."""
+    if submission.values is None:
+        return submission.node_info, validate_node_info(form, submission.node_info)
+    node_info, errors = node_info_from_values(form, submission.values)
+    return node_info, errors or validate_node_info(form, node_info)
 
 
 def _new_id(now_ms: int) -> str:

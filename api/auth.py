@@ -1,16 +1,20 @@
-"""Authentication: access tokens, and without them the allowed hosts and origins."""
+"""Authentication: who makes a request, by token; without token settings the allowed hosts and origins."""
 
 import hmac
 from hashlib import sha256
+from typing import cast
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.cors import cors_middleware
-from api.paths import HAS_TOKEN, WEBHOOK_PREFIX, is_public, is_signed_link
+from api.paths import HAS_TOKEN, PRINCIPAL, WEBHOOK_PREFIX, is_public, is_signed_link
 from api.problems import problem_response
 from config import Settings
 from errors import AppError, ForbiddenHost, Unauthorized
+from models import OPERATOR, Principal
+from users.jwt_verifier import InvalidJwt
+from users.tokens import is_user_token
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -19,7 +23,7 @@ RawHeaders = dict[bytes, bytes]
 
 
 class AuthMiddleware:
-    """Passes a request on, or responds with a problem.
+    """Passes a request on with its principal, or responds with a problem.
 
     With tokens, a valid one is all that counts: a foreign page cannot send it unless CORS lets it.
     Without, the request has to be addressed to an allowed host (a DNS name that an attacker points at
@@ -32,34 +36,57 @@ class AuthMiddleware:
             token_digest(token.get_secret_value().encode(errors="surrogateescape"))
             for token in settings.access_tokens
         ]
+        self._needs_token = settings.needs_token
         self._hosts = LOOPBACK_HOSTS | {_host_name(host) for host in settings.allowed_hosts}
         self._webhook_host = _host_name(urlsplit(settings.public_url or "").netloc)
         self._cors = cors_middleware(app, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        app = self._app if refusal is None else problem_response(refusal)
+        app = self._app
+        if scope["type"] == "http":
+            try:
+                await self._authenticate(scope)
+            except AppError as problem:
+                app = problem_response(problem)
         await app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> AppError | None:
+    async def _authenticate(self, scope: Scope) -> None:
+        """Set the request's principal. Raises the problem to respond with."""
         headers: RawHeaders = dict(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if self._token_digests:
-            return self._token_refusal(scope, path, headers)
-        return self._host_refusal(path, headers) or self._origin_refusal(scope["method"], path, headers)
+        token = bearer_token(headers.get(b"authorization", b""))
+        if not self._needs_token:
+            refusal = self._host_refusal(path, headers)
+            refusal = refusal or self._origin_refusal(scope["method"], path, headers)
+            if refusal:
+                raise refusal
+            # Everybody here is the operator, except for who presents the token of a user.
+            if not is_user_token(token) or is_public(path):
+                scope[PRINCIPAL] = OPERATOR
+                return
+        elif is_public(path):
+            return
+        try:
+            scope[PRINCIPAL], scope[HAS_TOKEN] = await self._principal(scope, token), True
+        except Unauthorized:
+            if not is_signed_link(path, scope["query_string"]):
+                raise
 
-    def _token_refusal(self, scope: Scope, path: str, headers: RawHeaders) -> AppError | None:
-        if is_public(path):
-            return None
-        digest = token_digest(bearer_token(headers.get(b"authorization", b"")))
+    async def _principal(self, scope: Scope, token: bytes) -> Principal:
+        """Raises Unauthorized."""
+        digest = token_digest(token)
         # Every token is compared, so that the time taken does not reveal which one matches.
         matches = [hmac.compare_digest(digest, known) for known in self._token_digests]
         if any(matches):
-            scope[HAS_TOKEN] = True
-            return None
-        if is_signed_link(path, scope["query_string"]):
-            return None
-        return Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
+            return OPERATOR
+        services = getattr(scope["app"].state, "services", None)
+        try:
+            principal = await services.authenticator.user(token) if token and services else None
+        except InvalidJwt as exc:
+            raise Unauthorized(str(exc)) from exc
+        if principal is None:
+            raise Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
+        return cast(Principal, principal)
 
     def _host_refusal(self, path: str, headers: RawHeaders) -> AppError | None:
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))

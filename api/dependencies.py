@@ -7,23 +7,31 @@ from fastapi import APIRouter, Depends, Request
 from fastapi import Path as PathParameter
 
 from api.openapi import problem_responses
+from api.paths import PRINCIPAL
 from api.rate_limit import RateLimiter
 from errors import (
     BodyTooLarge,
+    BudgetExceeded,
     DatabaseUnavailable,
+    Forbidden,
     InsufficientBalance,
     InvalidRequest,
+    QuotaExceeded,
     RunningHubNotConfigured,
     RunningHubRejected,
     RunningHubTimeout,
     RunningHubUnavailable,
     TaskNotFound,
+    Unauthorized,
 )
+from models import Principal
 from services import Services
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_ERRORS = (InvalidRequest, BodyTooLarge)
 TASK_ERRORS = (TaskNotFound, DatabaseUnavailable)
+# Of a submit by a user: an app that is not theirs, and limits.
+USER_ERRORS = (Forbidden, QuotaExceeded, BudgetExceeded)
 UPSTREAM_ERRORS = (
     *(RunningHubNotConfigured, RunningHubRejected, RunningHubUnavailable, RunningHubTimeout),
     InsufficientBalance,
@@ -41,8 +49,23 @@ async def get_rate_limiter(request: Request) -> RateLimiter:
     return limiter
 
 
+async def get_principal(request: Request) -> Principal:
+    """Who makes the request; the authentication has found it out. Raises Unauthorized: a public route."""
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal is None:
+        raise Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
+    return principal
+
+
+async def require_operator(principal: Annotated[Principal, Depends(get_principal)]) -> None:
+    if not principal.is_operator:
+        raise Forbidden("This route is for access tokens only, not for users' tokens.")
+
+
 ServicesDep = Annotated[Services, Depends(get_services)]
 RateLimiterDep = Annotated[RateLimiter, Depends(get_rate_limiter)]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]
+OperatorOnly = Depends(require_operator)
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 
 

@@ -21,12 +21,13 @@ LICENSE = {"name": "MIT", "identifier": "MIT"}
 # Relative: Swagger UI then calls the service that it was loaded from.
 SERVERS = [{"url": "/", "description": "This service"}]
 FORMS, TASKS, OUTPUTS, ACCOUNTS = "Forms", "Tasks", "Outputs", "Accounts"
-SERVICE, INCOMING = "Service", "Webhooks"
+USERS, SERVICE, INCOMING = "Users", "Service", "Webhooks"
 TAGS = [
     {"name": FORMS, "description": "What an app asks for, and the files that are values of its fields"},
     {"name": TASKS, "description": "Submit tasks, follow them, and read what became of them"},
     {"name": OUTPUTS, "description": "The files that tasks produce, kept here"},
     {"name": ACCOUNTS, "description": "Balances at RunningHub"},
+    {"name": USERS, "description": "Who may call this service, their limits and their usage"},
     {"name": SERVICE, "description": "The service itself"},
     {"name": INCOMING, "description": "What RunningHub calls"},
 ]
@@ -82,7 +83,7 @@ def install_document(app: FastAPI, settings: Settings) -> None:
 
     def openapi() -> Document:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, has_tokens=bool(settings.access_tokens))
+            app.openapi_schema = _document(app, has_tokens=settings.needs_token)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -12,6 +12,8 @@ PUBLIC_PREFIXES = ("/web/", "/docs/", WEBHOOK_PREFIX)
 
 # An output's link is signed: the route checks it.
 OUTPUT_PATH = re.compile(r"/tasks/[^/]+/outputs/[^/]+")
+# In a request's scope: who makes it; a request that is only authorised by a signed link has none.
+PRINCIPAL = "runninghub_gateway.principal"
 # In a request's scope: a valid token was sent.
 HAS_TOKEN = "runninghub_gateway.has_token"  # noqa: S105 - a name
 

@@ -296,4 +296,46 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE owner = coalesce(OLD.owner, '') AND webapp_id = OLD.webapp_id;
     END;
     """,
+    # Users, their limits, and usage. A deleted task's usage remains: who deletes tasks gets no quota back.
+    """
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY,
+        token_hash BLOB NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        expires_ms INTEGER,
+        limits TEXT NOT NULL DEFAULT '{}',
+        webapp_ids TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tasks_active_by_owner ON tasks (owner)
+        WHERE owner IS NOT NULL AND status IN ('SUBMITTING', 'QUEUED', 'RUNNING');
+    CREATE INDEX tasks_claimable_by_owner ON tasks (owner, turn)
+        WHERE owner IS NOT NULL AND status = 'PENDING' AND hold IS NULL;
+    CREATE INDEX tasks_held_by_owner ON tasks (owner, turn, seq)
+        WHERE owner IS NOT NULL AND status = 'PENDING' AND hold = 'user_limit';
+    CREATE INDEX tasks_by_owner_and_creation ON tasks (owner, created_at) WHERE owner IS NOT NULL;
+    CREATE INDEX tasks_costs_by_owner ON tasks (owner, ended_ms, coins_micros)
+        WHERE owner IS NOT NULL AND coins_micros IS NOT NULL;
+    CREATE INDEX tasks_by_end ON tasks (ended_ms) WHERE ended_ms IS NOT NULL;
+    CREATE TABLE deleted_tasks (
+        created_at TEXT NOT NULL,
+        ended_ms INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        webapp_id TEXT,
+        owner TEXT,
+        account TEXT,
+        coins_micros INTEGER,
+        money_micros INTEGER,
+        third_party_money_micros INTEGER,
+        run_seconds REAL
+    ) STRICT;
+    CREATE INDEX deleted_tasks_by_end ON deleted_tasks (ended_ms);
+    CREATE INDEX deleted_tasks_by_owner_and_creation ON deleted_tasks (owner, created_at)
+        WHERE owner IS NOT NULL;
+    CREATE INDEX deleted_tasks_costs_by_owner ON deleted_tasks (owner, ended_ms, coins_micros)
+        WHERE owner IS NOT NULL AND coins_micros IS NOT NULL;
+    CREATE TRIGGER usage_of_deleted_task AFTER DELETE ON tasks WHEN OLD.ended_ms IS NOT NULL BEGIN
+        INSERT INTO deleted_tasks VALUES (OLD.created_at, OLD.ended_ms, OLD.status, OLD.webapp_id, OLD.owner,
+            OLD.account, OLD.coins_micros, OLD.money_micros, OLD.third_party_money_micros, OLD.run_seconds);
+    END;
+    """,
 )

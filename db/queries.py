@@ -16,13 +16,16 @@ SETTABLE_COLUMNS = frozenset(TASK_COLUMNS.replace(",", "").split()) | {
     *("coins_micros", "money_micros", "third_party_money_micros"),
 }
 
-# How many tasks start before this one: whole blocks of turns, then turns, then its own turn.
-QUEUE_POSITION = """CASE WHEN status = 'PENDING' AND hold IS NULL THEN 1
+# How many tasks start before this one: whole blocks of turns, then turns, then its own turn. A task over its
+# user's limit also starts after those of the same user that came before it.
+QUEUE_POSITION = """CASE WHEN status = 'PENDING' AND (hold IS NULL OR hold = 'user_limit') THEN 1
     + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 0 AND bucket < turn / 512), 0)
     + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 1 AND bucket >= turn / 512 * 512
         AND bucket < turn), 0)
     + (SELECT count(*) FROM tasks AS ahead WHERE ahead.status = 'PENDING' AND ahead.hold IS NULL
         AND ahead.turn = tasks.turn AND ahead.seq < tasks.seq)
+    + CASE WHEN hold IS NULL THEN 0 ELSE (SELECT count(*) FROM tasks AS own WHERE own.status = 'PENDING'
+        AND own.hold = 'user_limit' AND own.owner = tasks.owner AND own.turn < tasks.turn) END
     WHEN status = 'PENDING' THEN 1 END AS queue_position"""
 
 SELECT_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = :id"
@@ -50,6 +53,8 @@ SELECT_OTHER_OF_RUN = """
     SELECT id, coalesce(webapp_id, workflow_id, model_path) IS NULL AS is_import FROM tasks
     WHERE account IS :account AND runninghub_task_id = :runninghub_task_id AND is_duplicate = 0 AND id <> :id
 """
+# Its end is forgotten first: a task's usage remains when it is deleted, and this run's is the other row's.
+FORGET_END = "UPDATE tasks SET ended_ms = NULL WHERE id = :id"
 DELETE_IMPORT = "DELETE FROM tasks WHERE id = :id"
 SELECT_VERSIONS = """
     SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))

@@ -162,5 +162,6 @@ class Poller:
         if now >= self._next_repair:
             self._next_repair = now + REPAIR_S * random.uniform(0.9, 1.1)
             await self._submitter.give_up_stale()
+            await self._database.users.release_all()
             await self._tasks.cancel_stray_runs(lease_ms=self._lease_ms, limit=POLLS_AT_ONCE)
             await self._database.pull_due(longest_ms=2 * max(self._lease_ms, self._schedule.longest_ms))

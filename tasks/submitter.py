@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
@@ -11,9 +12,10 @@ from typing import Any, TypeVar
 
 from config import Settings
 from database import Database, Limits, UpdateLimits
-from errors import AppError, DatabaseUnavailable
+from db.user_rows import QuotaUsed
+from errors import AppError, DatabaseUnavailable, QuotaExceeded
 from logs import LogLimit
-from models import AccountRow, AccountState, LimiterRow, NewTask, Task, TaskStatus
+from models import NO_LIMITS, AccountRow, AccountState, LimiterRow, NewTask, Task, TaskStatus, UserLimits
 from runninghub.accounts import Account, Accounts
 from runninghub.codes import Refusal
 from runninghub.replies import RunResult
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # How long a submit waits for RunningHub's response; then it returns the row as it is.
 WAIT_S = 2.0
+DAY_MS = 24 * 3600 * 1000
 STORE_RETRY_S = 1.0
 STORE_LOG_INTERVAL_S = 60.0
 BUSY_FROM = 3
@@ -91,27 +94,30 @@ class Submitter:
     def in_flight(self) -> int:
         return len(self._calls)
 
-    async def submit(self, new: NewTask) -> Task | None:
+    async def submit(self, new: NewTask, limits: UserLimits = NO_LIMITS) -> Task | None:
         """Store a task, send it if it may start now, and wait for the response as `wait` does.
 
-        None: nothing was stored, see `Database.add_task`.
+        None: nothing was stored, see `Database.add_task`. `limits` are the owner's; raises QuotaExceeded.
         """
         self._waiters.add(new.id)
         try:
-            added = await self._shielded(self._add(new))
+            added = await self._shielded(self._add(new, limits))
             return added and await self._waited(new.id)
         finally:
             self._waiters.resolve(new.id)
 
-    async def _add(self, new: NewTask) -> Task | None:
+    async def _add(self, new: NewTask, limits: UserLimits) -> Task | None:
         added = await self._database.add_task(
             new,
             max_pending=self._settings.max_pending_tasks,
             planner=self._planner,
             responding=self._accounts.responding(),
+            limits=limits,
         )
         if added is None:
             return None
+        if isinstance(added, QuotaUsed):
+            raise quota_problem(added, limits, self._database.clock())
         self._may_be_waiting = self._may_be_waiting or added.task.status is TaskStatus.PENDING
         self._start(added.claimed)
         return added.task
@@ -300,6 +306,20 @@ class Submitter:
     def _webhook_url(self, task_id: str) -> str | None:
         base = self._settings.public_url
         return f"{base}/webhooks/runninghub/{task_id}/{self._secret.signature(task_id)}" if base else None
+
+
+def quota_problem(quota: QuotaUsed, limits: UserLimits, now_ms: int) -> QuotaExceeded:
+    """For the user, with the time after which another submit may succeed."""
+    if quota is QuotaUsed.PENDING_TASKS:
+        return QuotaExceeded(
+            f"{limits.max_pending_tasks} tasks of this user are waiting already. Submit again when some have"
+            " started.",
+            retry_after=10,
+        )
+    return QuotaExceeded(
+        f"The {limits.tasks_per_day} tasks of this user for today (UTC) are used up.",
+        retry_after=math.ceil((DAY_MS - now_ms % DAY_MS) / 1000),
+    )
 
 
 def _result(outcome: Outcome, stored: Task | None) -> SubmitResult:

@@ -1,7 +1,6 @@
 """What the core's tests share: a clock that stands still, a real database, RunningHub at the transport."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 import respx
 
 from config import Settings
-from database import Database
+from database import Added, Database
 from forms.cache import FormCache
 from models import NewTask, Task, TaskStatus
 from runninghub.accounts import Account, Accounts
@@ -125,7 +124,7 @@ async def add(database: Database, number: int = 1, **members: Any) -> Task:
     added = await database.add_task(
         new_task(number, **members), max_pending=1000, planner=PLANNER, responding=RESPONDING
     )
-    assert added is not None
+    assert isinstance(added, Added)
     return await stored(database, added.task.id)
 
 
@@ -134,7 +133,7 @@ async def add_waiting(database: Database, number: int = 1, **members: Any) -> Ta
     added = await database.add_task(
         new_task(number, **members), max_pending=1_000_000, planner=SubmitPlanner(())
     )
-    assert added is not None
+    assert isinstance(added, Added)
     return added.task
 
 
@@ -207,10 +206,10 @@ def make_core(
     """The core on this test's database; settings by their names in small letters."""
 
     @asynccontextmanager
-    async def make(*, monotonic: Callable[[], float] = time.monotonic, **values: Any) -> AsyncIterator[Core]:
+    async def make(**values: Any) -> AsyncIterator[Core]:
         settings = settings_with(**values)
         secret = SecretKey.next_to(str(tmp_path / "tasks.db"))
-        built = build(settings, secret, database, Pools(client, client, client), monotonic=monotonic)
+        built = build(settings, secret, database, Pools(client, client, client))
         for account in built.accounts.all:
             account.client.responsiveness.answered()
         yield Core(

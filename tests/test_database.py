@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from database import Database, PageFilter, StrayRun
+from database import Added, Database, PageFilter, StrayRun
 from db import queries
 from db.migrations import MIGRATIONS
 from db.sqlite import DatabaseRefused
@@ -111,7 +111,7 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
         owner="ann",
     )
     added = await database.add_task(new, max_pending=1, planner=PLANNER, responding=RESPONDING)
-    assert added
+    assert isinstance(added, Added)
     at = rfc3339(clock.now_ms)
     expected: dict[str, Any] = dict.fromkeys(Task.__dataclass_fields__)
     expected |= {
@@ -161,7 +161,7 @@ async def test_the_same_idempotency_key_is_stored_once_however_many_come_at_once
             for number in range(10)
         )
     )
-    assert [each.task.id for each in added if each] == ["task-0"]
+    assert [each.task.id for each in added if isinstance(each, Added)] == ["task-0"]
     assert sum((await database.count_by_status()).values()) == 1
 
 
@@ -348,7 +348,7 @@ async def test_no_more_than_max_concurrent_tasks_are_active(database: Database) 
         added = await database.add_task(
             new_task(number), max_pending=10, planner=limited, responding=RESPONDING
         )
-        assert added
+        assert isinstance(added, Added)
         assert added.task.status is (S.PENDING if number == 3 else S.SUBMITTING)
     await database.store("task-1", accepted())
     assert await claimed(database, slots=2) == []

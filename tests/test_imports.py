@@ -9,7 +9,7 @@ from tests.processes import ROOT
 
 # Each layer may import itself and the layers below it.
 LAYERS = (
-    *({"main"}, {"api"}, {"services"}, {"task_service", "tasks"}, {"forms"}),
+    *({"main"}, {"api"}, {"services"}, {"task_service", "tasks", "users"}, {"forms"}),
     *({"database", "webapp_service"}, {"db", "runninghub", "files"}),
     {"models", "transitions", "config", "errors", "secret_key", "logs", "stop_signals"},
 )
@@ -17,12 +17,13 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STORAGE, UPSTREAM = {"database", "db"}, {"webapp_service", "runninghub", "files"}
 HTTP_SERVER, NOTHING = {"main", "api"}, set[str]()
 # webapp_service and services until the client is in `runninghub`.
-HTTP_CLIENT = {"runninghub", "files", "webapp_service", "services"}
+HTTP_CLIENT = {"runninghub", "files", "users", "webapp_service", "services"}
 # tasks and services until they catch DatabaseUnavailable alone.
 DATABASE_DRIVER = {"db", "tasks", "services"}
 ONLY_IN = {
     **dict.fromkeys(("fastapi", "starlette"), HTTP_SERVER),
     **dict.fromkeys(("httpx", "aiohttp", "httpx_aiohttp"), HTTP_CLIENT),
+    "jwt": {"users"},
     **dict.fromkeys(("sqlite3", "aiosqlite", "asyncpg", "psycopg"), DATABASE_DRIVER),
     **dict.fromkeys(("simulator", "bench", "tests"), NOTHING),
 }

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.dependencies import UPSTREAM_ERRORS, ServicesDep, new_router
+from api.dependencies import UPSTREAM_ERRORS, OperatorOnly, ServicesDep, new_router
 from api.openapi import ACCOUNTS, problem_responses
 from api.schemas import AccountResponse, RunningHubText
-from errors import AppError
+from errors import AppError, Forbidden
 from models import ACTIVE, AccountState, rfc3339
 from runninghub.accounts import Account
 from runninghub.replies import balance_of
@@ -39,7 +39,13 @@ class AccountsResponse(BaseModel):
     accounts: list[AccountStateResponse]
 
 
-@router.get("/accounts", tags=[ACCOUNTS], summary="All RunningHub accounts and their state")
+@router.get(
+    "/accounts",
+    tags=[ACCOUNTS],
+    summary="All RunningHub accounts and their state",
+    dependencies=[OperatorOnly],
+    responses=problem_responses(Forbidden),
+)
 async def list_accounts(services: ServicesDep) -> AccountsResponse:
     await services.monitor.refresh()
     accounts = services.accounts.all
@@ -77,7 +83,8 @@ async def _balance(services: Services, account: Account) -> Any:
     "/account",
     tags=[ACCOUNTS],
     summary="The first account's coins and slots",
-    responses=problem_responses(*UPSTREAM_ERRORS),
+    dependencies=[OperatorOnly],
+    responses=problem_responses(Forbidden, *UPSTREAM_ERRORS),
 )
 async def get_account(services: ServicesDep) -> AccountResponse:
     return AccountResponse.model_validate(await services.webapps.account_status(services.accounts.first))

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.byte_ranges import ByteRange, Unsatisfiable, applies, matches, requested_range, single_range
-from api.dependencies import TASK_ERRORS, ServicesDep, TaskRef, new_router
+from api.dependencies import TASK_ERRORS, PrincipalDep, ServicesDep, TaskRef, get_principal, new_router
 from api.openapi import OUTPUTS, problem_responses
 from api.paths import HAS_TOKEN
 from api.problems import problem_response
@@ -32,7 +32,7 @@ from files.media_types import file_name, is_shown_inline
 from files.output_store import ByteStream, StoreUnavailable
 from files.result_download import Download, DownloadFailed
 from files.zip_stream import zip_stream
-from models import Output, OutputState
+from models import Output, OutputState, Task
 from services import Services
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ CONTENT_SECURITY_POLICY = (
 )
 BINARY = {"type": "string", "format": "binary"}
 CONTENT = {"content": {"*/*": {"schema": BINARY}}}
+
+OutputNumber = Annotated[int, PathParameter(ge=0, le=1_000_000)]
 
 router = new_router(OUTPUTS)
 
@@ -71,16 +73,22 @@ async def _guarded(source: AsyncIterable[bytes | memoryview]) -> AsyncIterator[b
         raise ClientDisconnect from exc
 
 
-async def check_link(
+async def find_task(
+    task_id: TaskRef,
+    n: OutputNumber,
     request: Request,
     services: ServicesDep,
     expires: Annotated[str | None, Query(max_length=20, description="Part of a signed link.")] = None,
     signature: Annotated[str | None, Query(max_length=100, description="Part of a signed link.")] = None,
-) -> None:
-    """A valid token is enough; what came with a link only is authorised by its signature."""
-    if signature is not None and HAS_TOKEN not in request.scope:
-        path = f"/tasks/{request.path_params['task_id']}/outputs/{request.path_params['n']}"
-        services.outputs.check_link(path, expires or "", signature)
+) -> Task:
+    """The output's task. A token opens its owner's tasks; a signed link opens its output to everybody."""
+    if HAS_TOKEN in request.scope or signature is None:
+        principal = await get_principal(request)
+        task = await services.tasks.task(task_id)
+        if principal.may_see(task.owner) or signature is None:
+            return await services.tasks.task(task_id, principal)
+    services.outputs.check_link(f"/tasks/{task_id}/outputs/{n}", expires or "", signature)
+    return await services.tasks.task(task_id)
 
 
 @router.get(
@@ -88,7 +96,6 @@ async def check_link(
     summary="A result's bytes",
     description="Authorised by a token, or by the signed link in the Task's `outputs`. Relayed from"
     " RunningHub until the output is kept. Supports Range, If-Range and If-None-Match.",
-    dependencies=[Depends(check_link)],
     response_class=Response,
     responses=problem_responses(
         InvalidRequest,
@@ -104,16 +111,15 @@ async def check_link(
     | {200: CONTENT, 206: CONTENT, 304: {"description": "The client's copy is current."}},
 )
 async def get_output(
-    task_id: TaskRef,
-    n: Annotated[int, PathParameter(ge=0, le=1_000_000)],
-    request: Request,
+    n: OutputNumber,
+    task: Annotated[Task, Depends(find_task)],
     services: ServicesDep,
     download: Annotated[bool, Query(description="As an attachment, also what a browser could show.")] = False,
     byte_range: Annotated[str | None, Header(alias="Range", max_length=200)] = None,
     if_range: Annotated[str | None, Header(max_length=200)] = None,
     if_none_match: Annotated[str | None, Header(max_length=2000)] = None,
 ) -> Response:
-    output = await services.outputs.find(await services.tasks.task(task_id), n)
+    output = await services.outputs.find(task, n)
     headers = _headers(output, is_attachment=download or not is_shown_inline(output.media_type))
     etag = headers.get("ETag")
     if etag and matches(if_none_match, etag):
@@ -135,8 +141,8 @@ async def get_output(
     responses=problem_responses(InvalidRequest, *TASK_ERRORS, OutputNotFound, OutputGone)
     | {200: {"content": {"application/zip": {"schema": BINARY}}}},
 )
-async def get_outputs_zip(task_id: TaskRef, services: ServicesDep) -> Response:
-    task = await services.tasks.task(task_id)
+async def get_outputs_zip(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> Response:
+    task = await services.tasks.task(task_id, principal)
     outputs = await services.outputs.of_task(task)
     if not outputs:
         raise OutputNotFound("The task has no outputs.")

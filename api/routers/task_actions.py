@@ -6,7 +6,15 @@ from typing import Annotated, Any
 from fastapi import BackgroundTasks, Header, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
-from api.dependencies import UPSTREAM_ERRORS, RateLimiterDep, ServicesDep, TaskRef, new_router
+from api.dependencies import (
+    UPSTREAM_ERRORS,
+    USER_ERRORS,
+    PrincipalDep,
+    RateLimiterDep,
+    ServicesDep,
+    TaskRef,
+    new_router,
+)
 from api.openapi import TASKS, problem_responses
 from api.problems import problem_response
 from api.schemas import Body, SubmitRequest, SubmitResponse
@@ -65,6 +73,7 @@ class SubmitManyResponse(BaseModel):
 async def submit_tasks(
     body: SubmitManyRequest,
     services: ServicesDep,
+    principal: PrincipalDep,
     rate_limiter: RateLimiterDep,
     request: Request,
     background: BackgroundTasks,
@@ -74,7 +83,8 @@ async def submit_tasks(
     for _ in parsed:
         await rate_limiter.check(request)
     valid = [item for item in parsed if isinstance(item, Submission)]
-    submitted = iter(await services.tasks.submit_many(valid, idempotency_key=idempotency_key))
+    results = await services.tasks.submit_many(valid, principal, idempotency_key=idempotency_key)
+    submitted = iter(results)
     background.add_task(services.poller.wake_async)
     return SubmitManyResponse(
         results=[_result(next(submitted) if isinstance(item, Submission) else item) for item in parsed]
@@ -110,12 +120,14 @@ def _result(result: tuple[Task, list[dict[str, Any]]] | AppError) -> dict[str, A
     responses=problem_responses(
         *(InvalidRequest, InvalidNodeInfo, IdempotencyKeyReused, TaskNotFound, NotFinal),
         *(WebappNotFound, WorkflowNotFound, TooManyPending, RateLimited),
+        *USER_ERRORS,
         *UPSTREAM_ERRORS,
     ),
 )
 async def rerun_task(
     task_id: TaskRef,
     services: ServicesDep,
+    principal: PrincipalDep,
     rate_limiter: RateLimiterDep,
     request: Request,
     response: Response,
@@ -123,7 +135,7 @@ async def rerun_task(
     idempotency_key: IdempotencyKey = None,
 ) -> SubmitResponse:
     await rate_limiter.check(request)
-    task, warnings = await services.tasks.rerun(task_id, idempotency_key=idempotency_key)
+    task, warnings = await services.tasks.rerun(task_id, principal, idempotency_key=idempotency_key)
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
     return SubmitResponse.of(task, warnings)
@@ -136,5 +148,5 @@ async def rerun_task(
     summary="Delete a final task with all that was kept of it",
     responses=problem_responses(InvalidRequest, TaskNotFound, NotDeletable),
 )
-async def delete_task(task_id: TaskRef, services: ServicesDep) -> None:
-    await services.tasks.delete(task_id)
+async def delete_task(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> None:
+    await services.tasks.delete(task_id, principal)

@@ -9,7 +9,7 @@ from cachetools import TTLCache
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import UPSTREAM_ERRORS, ServicesDep, new_router
+from api.dependencies import UPSTREAM_ERRORS, PrincipalDep, ServicesDep, new_router
 from api.openapi import FORMS, problem_responses
 from api.schemas import Time
 from database import UsedWebapp
@@ -66,6 +66,7 @@ class WebappList(BaseModel):
 )
 async def list_webapps(
     services: ServicesDep,
+    principal: PrincipalDep,
     source: Source = Source.USED,
     sort: Annotated[Sort, Query(description="Of RunningHub's own list.")] = Sort.RECOMMEND,
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
@@ -73,7 +74,9 @@ async def list_webapps(
 ) -> WebappList:
     if source is Source.RUNNINGHUB:
         return await _runninghub_list(services, sort, limit, int(cursor or 1))
-    used = await services.database.used_webapps(before_seq=int(cursor or LAST), limit=limit + 1)
+    used = await services.database.used_webapps(
+        before_seq=int(cursor or LAST), limit=limit + 1, owner=principal.owner
+    )
     webapps = await asyncio.gather(*(_used(services, webapp) for webapp in used[:limit]))
     return WebappList(
         webapps=webapps, next_cursor=str(used[limit - 1].last_seq) if len(used) > limit else None
