@@ -211,6 +211,16 @@ async def test_a_kept_file_that_disappeared_is_relayed_and_kept_again(
     assert len([path for path in (service.folder / "outputs").rglob("*") if path.is_file()]) == 1
 
 
+async def test_a_kept_result_outlives_runninghubs_link(
+    client: httpx.AsyncClient, board: httpx.AsyncClient
+) -> None:
+    task = await kept(client)
+    await switch(board, files_ttl=0)
+    assert (await board.get(task["result_data"][0]["fileUrl"])).status_code == 403
+    response = await client.get(task["outputs"][0]["url"])
+    assert (response.status_code, len(response.content)) == (200, task["outputs"][0]["bytes"])
+
+
 # Links
 
 
