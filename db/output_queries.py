@@ -27,6 +27,10 @@ LEASE_DUE = f"""
 """
 RENEW_LEASE = f"UPDATE outputs SET next_try_ms = :lease_until WHERE {IS_OWN_COPY}"
 # A lease of a killed process, or a time that a clock which has stepped back will not reach for long.
+HAS_FAR = """
+    SELECT 1 FROM (SELECT max(next_try_ms) AS last FROM outputs WHERE next_try_ms IS NOT NULL
+        UNION ALL SELECT max(next_try_ms) FROM files_to_delete) WHERE last > :farthest
+"""
 PULL_DUE = "UPDATE outputs SET next_try_ms = :now WHERE next_try_ms > :farthest"
 # A file that is about to be deleted must not be referred to again.
 CLAIM_KEY = f"""

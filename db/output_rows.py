@@ -83,6 +83,8 @@ class OutputRows:
     async def pull_due(self, *, longest_ms: int) -> None:
         """Make due what would wait for longer: leased by a killed process, or the clock has stepped back."""
         parameters = {"now": self._clock(), "farthest": self._clock() + longest_ms}
+        if not await self._file.read(queries.HAS_FAR, parameters):
+            return
 
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.PULL_DUE, parameters)

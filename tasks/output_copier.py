@@ -102,6 +102,7 @@ class OutputCopier:
         if time.monotonic() >= self._next_check:
             self._next_check = time.monotonic() + self._check_s
             await self._check_store()
+            await self._outputs.pull_due(longest_ms=_ms(2 * RETRY_MAX_S))
             limit = 1 if self.problem else limit
         elif self.problem:
             return []

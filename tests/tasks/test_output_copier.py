@@ -254,6 +254,16 @@ async def test_a_host_that_sends_hardly_anything_is_given_up_for_now(
     assert files_in(root) == []
 
 
+async def test_a_copy_is_due_again_when_the_clock_has_stepped_back(copies: Copies) -> None:
+    copies.host.respond = lambda _: response(b"", status="503 Unavailable")
+    await copies.add()
+    await copies.copy_due()
+    copies.host.respond = lambda _: response(b"a cat")
+    copies.clock.go_on(-86_400)
+    async with copies.running():
+        await until_kept(copies, "task-1")
+
+
 # A store that does not work
 
 
