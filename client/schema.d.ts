@@ -83,7 +83,8 @@ export interface paths {
         get: operations["get_task"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Delete a final task with all that was kept of it */
+        delete: operations["delete_task"];
         options?: never;
         head?: never;
         patch?: never;
@@ -160,6 +161,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/submit_tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Store and start several tasks */
+        post: operations["submit_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{task_id}/rerun": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run a final task's values again, as a new task */
+        post: operations["rerun_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks/{task_id}/outputs/{n}": {
         parameters: {
             query?: never;
@@ -180,6 +215,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All RunningHub accounts and their state */
+        get: operations["list_accounts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/account": {
         parameters: {
             query?: never;
@@ -187,8 +239,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** RunningHub's coins and slots */
+        /** The first account's coins and slots */
         get: operations["get_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webapps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Apps that were run here, or RunningHub's own list */
+        get: operations["list_webapps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -247,6 +316,54 @@ export interface components {
             currency?: string | null;
             /** Apitype */
             apiType?: string | null;
+        };
+        /**
+         * AccountState
+         * @description Whether paid calls may be made with an account; FULL is derived from its free slots, never stored.
+         * @enum {string}
+         */
+        AccountState: "ok" | "full" | "insufficient_balance" | "key_refused" | "unavailable";
+        /**
+         * AccountStateResponse
+         * @description One account of the settings.
+         */
+        AccountStateResponse: {
+            /** Name */
+            name: string;
+            /** Base Url */
+            base_url: string;
+            state: components["schemas"]["AccountState"];
+            /**
+             * Running
+             * @description Tasks of this service that run with it now.
+             */
+            running: number;
+            /**
+             * Max Concurrent Tasks
+             * @description null: not set, and RunningHub does not say.
+             */
+            max_concurrent_tasks: number | null;
+            /** Remaincoins */
+            remainCoins: string | null;
+            /** Remainmoney */
+            remainMoney: string | null;
+            /** Currency */
+            currency: string | null;
+            /**
+             * Message
+             * @description Why it is not `ok`.
+             */
+            message: string | null;
+            /**
+             * Next Probe At
+             * @description When a free call tests it again.
+             */
+            next_probe_at: string | null;
+        };
+        /** AccountsResponse */
+        AccountsResponse: {
+            /** Accounts */
+            accounts: components["schemas"]["AccountStateResponse"][];
         };
         /**
          * Choice
@@ -406,6 +523,30 @@ export interface components {
             at: string;
         };
         /**
+         * ListedWebapp
+         * @description One app; its form is at `/get_node_info`.
+         */
+        ListedWebapp: {
+            /** Webappid */
+            webappId: string;
+            /** Webappname */
+            webappName: string;
+            /** Description */
+            description: string;
+            /**
+             * Cover
+             * @description The address of a picture or film.
+             */
+            cover: string | null;
+            /**
+             * Tasks
+             * @description How many tasks of it were submitted here.
+             */
+            tasks: number;
+            /** Last Used At */
+            last_used_at: string | null;
+        };
+        /**
          * NodeField
          * @description One entry of RunningHub's `nodeInfoList`, with `input` in place of `fieldData`.
          */
@@ -559,6 +700,39 @@ export interface components {
              */
             resubmit: boolean;
         };
+        /**
+         * Sort
+         * @enum {string}
+         */
+        Sort: "RECOMMEND" | "HOTTEST" | "NEWEST";
+        /**
+         * Source
+         * @enum {string}
+         */
+        Source: "used" | "runninghub";
+        /**
+         * SubmitManyRequest
+         * @description Each item is a body of `/submit_task`; a wrong one gets its own problem and stops no other.
+         */
+        SubmitManyRequest: {
+            /** Tasks */
+            tasks: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * SubmitManyResponse
+         * @description One result for each task, in order.
+         */
+        SubmitManyResponse: {
+            /**
+             * Results
+             * @description `status` is the HTTP status that the task alone would have: 202 with the members of SubmitResponse (its own status as `task_status`), otherwise the members of Problem.
+             */
+            results: {
+                [key: string]: unknown;
+            }[];
+        };
         /** SubmitRequest */
         SubmitRequest: {
             /**
@@ -643,6 +817,8 @@ export interface components {
             queue_position: number | null;
             /** Warnings */
             warnings: components["schemas"]["SubmitWarning"][];
+            /** @description Only with `?wait=`: the task at the end of the wait. */
+            task?: components["schemas"]["TaskResponse"] | null;
         };
         /**
          * SubmitWarning
@@ -710,8 +886,11 @@ export interface components {
             updated_at: string;
             /** Result Data */
             result_data: components["schemas"]["TaskResult"][] | null;
-            /** Node Info */
-            node_info: components["schemas"]["NodeValueResponse"][];
+            /**
+             * Node Info
+             * @description null only where `truncated`.
+             */
+            node_info: components["schemas"]["NodeValueResponse"][] | null;
             /** Webapp Id */
             webapp_id: string | null;
             /** Workflow Id */
@@ -765,6 +944,12 @@ export interface components {
              * @description When it is cancelled if it is not final by then.
              */
             deadline_at: string | null;
+            /**
+             * Truncated
+             * @description In a list: `node_info` and `result_data` are left out; GET /tasks/{id} has them.
+             * @default false
+             */
+            truncated: boolean;
         };
         /** @description One result, in full, in RunningHub's spelling. */
         TaskResult: {
@@ -844,6 +1029,16 @@ export interface components {
              * @constant
              */
             truncated?: true;
+        };
+        /** WebappList */
+        WebappList: {
+            /** Webapps */
+            webapps: components["schemas"]["ListedWebapp"][];
+            /**
+             * Next Cursor
+             * @description For the next page; null at the end.
+             */
+            next_cursor: string | null;
         };
         /**
          * WorkflowForm
@@ -1284,7 +1479,10 @@ export interface operations {
     };
     submit_task: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Respond when the task is final, or after so many seconds. */
+                wait?: number;
+            };
             header?: {
                 /** @description With the same body it returns the same task. */
                 "idempotency-key"?: string | null;
@@ -1664,6 +1862,89 @@ export interface operations {
             };
         };
     };
+    delete_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task's id here, or RunningHub's. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_deletable`: Only a final task can be deleted */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     task_events: {
         parameters: {
             query?: never;
@@ -1759,6 +2040,12 @@ export interface operations {
                 /** @description May repeat. */
                 status?: components["schemas"]["TaskStatus"][] | null;
                 webapp_id?: string | null;
+                /** @description Only this user's tasks. */
+                owner?: string | null;
+                /** @description RFC 3339, inclusive. */
+                created_after?: string | null;
+                /** @description RFC 3339, exclusive. */
+                created_before?: string | null;
                 limit?: number;
                 /** @description `next_cursor` */
                 cursor?: string | null;
@@ -2076,6 +2363,298 @@ export interface operations {
             };
         };
     };
+    submit_tasks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body: the same task. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmitManyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubmitManyResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
+            402: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `invalid_request`: Body, query or path is invalid
+             *
+             *     `idempotency_key_reused`: The same Idempotency-Key was sent with a different body
+             */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
+            502: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
+             */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
+            504: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rerun_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body: the same task. */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The task's id here, or RunningHub's. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubmitResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
+            402: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `task_not_found`: The task is found neither here nor at RunningHub
+             *
+             *     `webapp_not_found`: RunningHub does not know the app
+             *
+             *     `workflow_not_found`: RunningHub does not know the workflow
+             */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_final`: The task is still in progress */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `invalid_request`: Body, query or path is invalid
+             *
+             *     `invalid_node_info`: A value is not valid for its node, detected here or by RunningHub
+             *
+             *     `idempotency_key_reused`: The same Idempotency-Key was sent with a different body
+             */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `too_many_pending`: MAX_PENDING_TASKS tasks are waiting
+             *
+             *     `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE
+             */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
+            502: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
+             */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
+            504: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_output: {
         parameters: {
             query?: {
@@ -2237,6 +2816,58 @@ export interface operations {
             };
         };
     };
+    list_accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountsResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_account: {
         parameters: {
             query?: never;
@@ -2309,6 +2940,123 @@ export interface operations {
             };
             /**
              * @description `runninghub_not_configured`: No API key is set
+             *
+             *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
+             */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_timeout`: RunningHub did not respond in time */
+            504: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webapps: {
+        parameters: {
+            query?: {
+                source?: components["schemas"]["Source"];
+                /** @description Of RunningHub's own list. */
+                sort?: components["schemas"]["Sort"];
+                limit?: number;
+                /** @description `next_cursor` */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebappList"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
+            402: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `runninghub_rejected`: RunningHub returned a code that has no more specific problem here */
+            502: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database is locked, full or unreachable
+             *
+             *     `runninghub_not_configured`: No API key is set
              *
              *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */

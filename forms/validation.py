@@ -66,7 +66,9 @@ def node_info_from_values(
         node_id, _, field_name = key.partition(".")
         msg = unknown_msg or (None if node_id and field_name else KEY_FORMAT)
         if field := known.get(key):
-            node_info_list.append(_item(field["nodeId"], field["fieldName"], field["fieldType"], value))
+            # A workflow's types are derived from its values; RunningHub knows the real ones.
+            field_type = "" if form and "workflowId" in form else field["fieldType"]
+            node_info_list.append(_item(field["nodeId"], field["fieldName"], field_type, value))
         elif msg:
             errors.append({"nodeId": node_id, "fieldName": field_name, "msg": msg})
         else:

@@ -7,6 +7,8 @@ export interface GatewayOptions {
     /** Where the gateway is; '' for a page that the gateway itself serves. */
     baseUrl: string;
     token?: TokenSource | null;
+    /** Who is signed in, where that may change: the unfinished runs of one user are not continued as another. */
+    user?: string;
     /** Where unfinished runs are remembered; `sessionStorage` in a browser. `null`: in memory only. */
     storage?: RunStorage | null;
     /** The first delay before a failed call is repeated; it doubles from there. */
@@ -22,6 +24,9 @@ export type Runnable = string | {
 export interface RunOptions extends FollowOptions, Omit<SubmitBody, 'webappId' | 'workflowId' | 'nodeInfoList' | 'values'> {
     values?: FieldValues;
     /** Your own key for this run. Without it the client makes one, and uses it again as long as the outcome is unknown. */
+    idempotencyKey?: string;
+}
+export interface RerunOptions extends FollowOptions {
     idempotencyKey?: string;
 }
 export interface FinishedRun {
@@ -47,6 +52,8 @@ export interface Gateway {
      * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
      */
     run(form: Runnable, options?: RunOptions): Promise<FinishedRun>;
+    /** Runs the values of a final task again, as a new task. */
+    rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
     /** The runs that have not ended yet, those of the page before its reload included. */
     unfinished(): UnfinishedRun[];
     /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
@@ -58,6 +65,8 @@ export interface Gateway {
     /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
     follow(taskId: string, options?: FollowOptions): Promise<Task>;
     cancel(taskId: string, options?: CallOptions): Promise<Task>;
+    /** Deletes a final task with its outputs. */
+    delete(taskId: string, options?: CallOptions): Promise<void>;
     /** The task's results with absolute URLs. */
     outputs(task: Task): Output[];
     /** Any other route: a response's JSON, with the token and the errors of all other calls. */

@@ -53,27 +53,30 @@ function retryAfter(headers) {
 var TIMEOUT_MS = 3e4;
 function connect(baseUrl, token, transport) {
   const base = baseUrl.replace(/\/+$/, "");
-  async function tokenFor(refused) {
-    return typeof token === "function" ? token(refused) : token;
-  }
-  async function send(path, options, signal) {
+  async function attempt(path, options, bearer, read) {
     const url = base + path + queryString(options.query ?? {});
-    const sendWith = (bearer) => (options.transport ?? transport)(url, requestInit(options, bearer, signal));
-    const first = await tokenFor(null);
-    const response = await sendWith(first);
-    if (response.status !== 401 || typeof token !== "function") return response;
-    const renewed = await tokenFor(first);
-    return renewed && renewed !== first ? sendWith(renewed) : response;
+    return inTime(options, async (signal) => {
+      const response = await (options.transport ?? transport)(url, requestInit(options, bearer, signal));
+      if (!response.ok) throw await problemOf(response);
+      return read(response);
+    });
   }
-  async function open(path, options, signal) {
-    const response = await send(path, options, signal);
-    if (!response.ok) throw await problemOf(response);
-    return response;
+  async function call(path, options, read) {
+    if (typeof token !== "function") return attempt(path, options, token, read);
+    const first = await token(null);
+    try {
+      return await attempt(path, options, first, read);
+    } catch (error) {
+      if (!(error instanceof GatewayProblem && error.status === 401)) throw error;
+      const renewed = await token(first);
+      if (!renewed || renewed === first) throw error;
+      return attempt(path, options, renewed, read);
+    }
   }
   return {
     baseUrl: base,
-    open: (path, options = {}) => inTime(options, (signal) => open(path, options, signal)),
-    json: (path, options = {}) => inTime(options, async (signal) => parsed(await open(path, options, signal)))
+    open: (path, options = {}) => call(path, options, async (response) => response),
+    json: (path, options = {}) => call(path, options, parsed)
   };
 }
 async function inTime(options, call) {
@@ -94,6 +97,7 @@ async function inTime(options, call) {
 }
 async function parsed(response) {
   const text = await response.text();
+  if (response.status === 204) return void 0;
   try {
     return JSON.parse(text);
   } catch {
@@ -354,15 +358,20 @@ var SUBMIT_TRIES = 5;
 function createGateway(options) {
   const { token = null, storage = tabStorage(), retryDelayMs = 500 } = options;
   const connection = connect(options.baseUrl, token, options.fetch ?? ((url, init) => fetch(url, init)));
-  const runs = openRuns(`runninghub-gateway ${connection.baseUrl}`, storage);
+  const runs = openRuns(`runninghub-gateway ${connection.baseUrl} ${options.user ?? ""}`, storage);
   const finish = (started, following) => runs.whileActive(started.run, () => finishRun({ connection, runs, retryDelayMs }, started, following));
   return {
     form: (webappId, { signal, ...members } = {}) => connection.json("/get_node_info", { method: "POST", body: { webappId, ...members }, signal }),
     workflowForm: (workflowId, { signal, ...members } = {}) => connection.json("/get_node_info", { method: "POST", body: { workflowId, ...members }, signal }),
     upload: (file, uploadOptions = {}) => upload(connection, file, uploadOptions),
     async run(form, { values = {}, idempotencyKey, signal, onChange, onRetry, ...members } = {}) {
+      signal?.throwIfAborted();
       const body = { ...idOf(form), values, ...members };
       return finish(runs.begin("/submit_task", body, idempotencyKey), { signal, onChange, onRetry });
+    },
+    async rerun(taskId, { idempotencyKey, signal, onChange, onRetry } = {}) {
+      signal?.throwIfAborted();
+      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), { signal, onChange, onRetry });
     },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
@@ -373,6 +382,7 @@ function createGateway(options) {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: "POST", signal }),
+    delete: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { method: "DELETE", signal }),
     outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json
   };

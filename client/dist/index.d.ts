@@ -1,5 +1,5 @@
 export { createGateway } from './gateway.js';
-export type { CallOptions, FinishedRun, Gateway, GatewayOptions, Runnable, RunOptions, } from './gateway.js';
+export type { CallOptions, FinishedRun, Gateway, GatewayOptions, RerunOptions, Runnable, RunOptions, } from './gateway.js';
 export type { RequestOptions, TokenSource, Transport } from './connection.js';
 export { isFinal } from './follow.js';
 export type { FollowOptions } from './follow.js';

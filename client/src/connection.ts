@@ -24,6 +24,8 @@ export interface RequestOptions {
 
 export type Transport = (url: string, init: RequestInit) => Promise<Response>;
 
+type Read<T> = (response: Response) => Promise<T>;
+
 export interface Connection {
   readonly baseUrl: string;
   /** The response, of 2xx; the time limit covers the time to its headers. */
@@ -35,31 +37,33 @@ export interface Connection {
 export function connect(baseUrl: string, token: TokenSource | null, transport: Transport): Connection {
   const base = baseUrl.replace(/\/+$/, '');
 
-  async function tokenFor(refused: string | null): Promise<string | null> {
-    return typeof token === 'function' ? token(refused) : token;
-  }
-
-  async function send(path: string, options: RequestOptions, signal: AbortSignal): Promise<Response> {
+  async function attempt<T>(path: string, options: RequestOptions, bearer: string | null, read: Read<T>): Promise<T> {
     const url = base + path + queryString(options.query ?? {});
-    const sendWith = (bearer: string | null) =>
-      (options.transport ?? transport)(url, requestInit(options, bearer, signal));
-    const first = await tokenFor(null);
-    const response = await sendWith(first);
-    if (response.status !== 401 || typeof token !== 'function') return response;
-    const renewed = await tokenFor(first);
-    return renewed && renewed !== first ? sendWith(renewed) : response;
+    return inTime(options, async (signal) => {
+      const response = await (options.transport ?? transport)(url, requestInit(options, bearer, signal));
+      if (!response.ok) throw await problemOf(response);
+      return read(response);
+    });
   }
 
-  async function open(path: string, options: RequestOptions, signal: AbortSignal): Promise<Response> {
-    const response = await send(path, options, signal);
-    if (!response.ok) throw await problemOf(response);
-    return response;
+  // The token is not part of the time limit: it may be a person who types it.
+  async function call<T>(path: string, options: RequestOptions, read: Read<T>): Promise<T> {
+    if (typeof token !== 'function') return attempt(path, options, token, read);
+    const first = await token(null);
+    try {
+      return await attempt(path, options, first, read);
+    } catch (error) {
+      if (!(error instanceof GatewayProblem && error.status === 401)) throw error;
+      const renewed = await token(first);
+      if (!renewed || renewed === first) throw error;
+      return attempt(path, options, renewed, read);
+    }
   }
 
   return {
     baseUrl: base,
-    open: (path, options = {}) => inTime(options, (signal) => open(path, options, signal)),
-    json: (path, options = {}) => inTime(options, async (signal) => parsed(await open(path, options, signal))),
+    open: (path, options = {}) => call(path, options, async (response) => response),
+    json: (path, options = {}) => call(path, options, parsed),
   };
 }
 
@@ -81,10 +85,11 @@ async function inTime<T>(options: RequestOptions, call: (signal: AbortSignal) =>
   }
 }
 
-async function parsed<T>(response: Response): Promise<T> {
+async function parsed(response: Response) {
   const text = await response.text();
+  if (response.status === 204) return undefined;
   try {
-    return JSON.parse(text) as T;
+    return JSON.parse(text);
   } catch {
     throw invalidResponse(response.status);
   }

@@ -16,6 +16,8 @@ export interface GatewayOptions {
   /** Where the gateway is; '' for a page that the gateway itself serves. */
   baseUrl: string;
   token?: TokenSource | null;
+  /** Who is signed in, where that may change: the unfinished runs of one user are not continued as another. */
+  user?: string;
   /** Where unfinished runs are remembered; `sessionStorage` in a browser. `null`: in memory only. */
   storage?: RunStorage | null;
   /** The first delay before a failed call is repeated; it doubles from there. */
@@ -30,6 +32,10 @@ export interface RunOptions
   extends FollowOptions, Omit<SubmitBody, 'webappId' | 'workflowId' | 'nodeInfoList' | 'values'> {
   values?: FieldValues;
   /** Your own key for this run. Without it the client makes one, and uses it again as long as the outcome is unknown. */
+  idempotencyKey?: string;
+}
+
+export interface RerunOptions extends FollowOptions {
   idempotencyKey?: string;
 }
 
@@ -54,6 +60,8 @@ export interface Gateway {
    * the signal's reason where that aborted; the task then goes on, and `resume` follows it again.
    */
   run(form: Runnable, options?: RunOptions): Promise<FinishedRun>;
+  /** Runs the values of a final task again, as a new task. */
+  rerun(taskId: string, options?: RerunOptions): Promise<FinishedRun>;
   /** The runs that have not ended yet, those of the page before its reload included. */
   unfinished(): UnfinishedRun[];
   /** Continues an unfinished run: sends the same request again if its outcome is unknown, then follows the task. */
@@ -65,6 +73,8 @@ export interface Gateway {
   /** The task at its end, whatever that is; `onChange` receives it now and at every change. */
   follow(taskId: string, options?: FollowOptions): Promise<Task>;
   cancel(taskId: string, options?: CallOptions): Promise<Task>;
+  /** Deletes a final task with its outputs. */
+  delete(taskId: string, options?: CallOptions): Promise<void>;
   /** The task's results with absolute URLs. */
   outputs(task: Task): Output[];
   /** Any other route: a response's JSON, with the token and the errors of all other calls. */
@@ -74,7 +84,7 @@ export interface Gateway {
 export function createGateway(options: GatewayOptions): Gateway {
   const { token = null, storage = tabStorage(), retryDelayMs = 500 } = options;
   const connection = connect(options.baseUrl, token, options.fetch ?? ((url, init) => fetch(url, init)));
-  const runs = openRuns(`runninghub-gateway ${connection.baseUrl}`, storage);
+  const runs = openRuns(`runninghub-gateway ${connection.baseUrl} ${options.user ?? ''}`, storage);
   const finish = (started: StartedRun, following: FollowOptions) =>
     runs.whileActive(started.run, () => finishRun({ connection, runs, retryDelayMs }, started, following));
 
@@ -85,8 +95,13 @@ export function createGateway(options: GatewayOptions): Gateway {
       connection.json('/get_node_info', { method: 'POST', body: { workflowId, ...members }, signal }),
     upload: (file, uploadOptions = {}) => upload(connection, file, uploadOptions),
     async run(form, { values = {}, idempotencyKey, signal, onChange, onRetry, ...members } = {}) {
+      signal?.throwIfAborted();
       const body = { ...idOf(form), values, ...members };
       return finish(runs.begin('/submit_task', body, idempotencyKey), { signal, onChange, onRetry });
+    },
+    async rerun(taskId, { idempotencyKey, signal, onChange, onRetry } = {}) {
+      signal?.throwIfAborted();
+      return finish(runs.begin(`${taskPath(taskId)}/rerun`, {}, idempotencyKey), { signal, onChange, onRetry });
     },
     unfinished: runs.list,
     async resume(idempotencyKey, following = {}) {
@@ -97,6 +112,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     task: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { signal }),
     follow: (taskId, following = {}) => follow(connection, taskId, retryDelayMs, following),
     cancel: (taskId, { signal } = {}) => connection.json(`${taskPath(taskId)}/cancel`, { method: 'POST', signal }),
+    delete: (taskId, { signal } = {}) => connection.json(taskPath(taskId), { method: 'DELETE', signal }),
     outputs: (task) => outputsOf(task, connection.baseUrl),
     request: connection.json,
   };

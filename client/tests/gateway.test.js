@@ -203,6 +203,12 @@ test('a run is remembered in memory where the storage is full', async () => {
   assert.equal(await paidRuns(), 1);
 });
 
+test('a run that was aborted before it was sent is not remembered', async () => {
+  const gateway = testGateway();
+  await assert.rejects(gateway.run(TEXT_TO_IMAGE, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  assert.deepEqual(gateway.unfinished(), []);
+});
+
 test('a forgotten run is not continued', async () => {
   const gateway = testGateway({ fetch: fetchWith(block('/submit_task', 5)) });
   await assert.rejects(gateway.run(TEXT_TO_IMAGE), { code: 'network' });
@@ -248,6 +254,20 @@ test('the token is sent with every call, event streams included', async () => {
   await assert.rejects(testGateway({ baseUrl: GUARDED_URL }).tasks(), { code: 'unauthorized', status: 401 });
 });
 
+test('a person may take longer to enter a token than a response may take', async () => {
+  const slow = async () => { await new Promise((resolve) => setTimeout(resolve, 60)); return TOKEN; };
+  const gateway = testGateway({ token: slow, fetch: async () => new Response('{}') });
+  assert.deepEqual(await gateway.request('/health', { timeoutMs: 50 }), {});
+});
+
+test('the unfinished runs of one user are not those of another', async () => {
+  const storage = memory();
+  const gateway = testGateway({ storage, user: 'ann', fetch: fetchWith(block('/submit_task', 5)) });
+  await assert.rejects(gateway.run(TEXT_TO_IMAGE), { code: 'network' });
+  assert.equal(testGateway({ storage, user: 'ben' }).unfinished().length, 0);
+  assert.equal(testGateway({ storage, user: 'ann' }).unfinished().length, 1);
+});
+
 test('a token that was refused is renewed once', async () => {
   const calls = [];
   const token = (refused) => { calls.push(refused); return refused ? TOKEN : 'expired'; };
@@ -280,6 +300,20 @@ test('tasks are listed by status and app', async () => {
   const page = await gateway.tasks({ status: ['SUCCESS', 'FAILED'], webapp_id: TEXT_TO_IMAGE, limit: 1 });
   assert.deepEqual(page.tasks.map(({ id }) => id), [task.id]);
   assert.equal(typeof page.next_cursor, 'string');
+});
+
+test('a final task is run again with its values, once, although the response is lost', async () => {
+  const first = await testGateway().run(TEXT_TO_IMAGE, { values: VALUES });
+  const { task } = await testGateway({ fetch: fetchWith(loseResponse('/rerun')) }).rerun(first.task.id);
+  assert.deepEqual([task.status, task.rerun_of, task.node_info], ['SUCCESS', first.task.id, first.task.node_info]);
+  assert.equal(await paidRuns(), 2);
+});
+
+test('a deleted task is not there any more', async () => {
+  const gateway = testGateway();
+  const { task } = await gateway.run(TEXT_TO_IMAGE);
+  assert.equal(await gateway.delete(task.id), undefined);
+  await assert.rejects(gateway.task(task.id), { code: 'task_not_found' });
 });
 
 test('a cancelled run is a TaskFailure', async () => {

@@ -280,6 +280,13 @@ def test_values_become_the_node_list_with_strings(value: Any, sent: str) -> None
     )
 
 
+def test_the_values_of_a_workflow_have_no_field_type() -> None:
+    assert node_info_from_values(WORKFLOW, {"3.cfg": 7.5}) == (
+        [{"nodeId": "3", "fieldName": "cfg", "fieldValue": "7.5"}],
+        [],
+    )
+
+
 def test_values_become_the_node_list_in_the_order_sent() -> None:
     nodes = [
         {"nodeId": node_id, "fieldName": name, "fieldType": kind, "fieldValue": "1"}
