@@ -18,6 +18,7 @@ from api.dependencies import (
     TASK_ERRORS,
     UPSTREAM_ERRORS,
     USER_ERRORS,
+    KnownQueryOnly,
     OperatorOnly,
     PrincipalDep,
     RateLimiterDep,
@@ -273,6 +274,7 @@ async def task_events(
     "/tasks",
     tags=[TASKS],
     summary="All tasks, newest first",
+    dependencies=[KnownQueryOnly],
     responses=problem_responses(InvalidRequest, Forbidden, DatabaseUnavailable),
 )
 async def list_tasks(

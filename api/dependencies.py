@@ -27,6 +27,7 @@ from errors import (
 from models import Principal
 from services import Services
 
+MAX_ERRORS, MAX_SHOWN_CHARS = 50, 100
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_ERRORS = (InvalidRequest, BodyTooLarge)
 TASK_ERRORS = (TaskNotFound, DatabaseUnavailable)
@@ -67,6 +68,24 @@ RateLimiterDep = Annotated[RateLimiter, Depends(get_rate_limiter)]
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 OperatorOnly = Depends(require_operator)
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
+
+
+async def reject_unknown_query(request: Request) -> None:
+    """A misspelt filter would otherwise be ignored, and show everything. Raises InvalidRequest."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = sorted(request.query_params.keys() - known)
+    if unknown:
+        raise InvalidRequest(
+            f"{unknown[0][:MAX_SHOWN_CHARS]!r} is no query parameter of this route;"
+            f" it has {', '.join(sorted(known))}.",
+            errors=[
+                {"loc": ["query", name[:MAX_SHOWN_CHARS]], "msg": "Unknown parameter"}
+                for name in unknown[:MAX_ERRORS]
+            ],
+        )
+
+
+KnownQueryOnly = Depends(reject_unknown_query)
 
 
 def new_router(*tags: str | Enum) -> APIRouter:

@@ -115,7 +115,7 @@ async def handle_validation_error(_: Request, exc: RequestValidationError) -> Re
 def _field_error(error: dict[str, Any]) -> dict[str, Any]:
     if error["type"] == "json_invalid":
         return {"loc": list(error["loc"]), "msg": f"Not valid JSON: {error['ctx']['error']}"}
-    return {"loc": list(error["loc"]), "msg": error["msg"]}
+    return {"loc": list(error["loc"]), "msg": error["msg"].removeprefix("Value error, ")}
 
 
 async def handle_http_exception(request: Request, exc: HTTPException) -> Response:
