@@ -14,6 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BeforeValidator
 
 from api.dependencies import (
+    APP_ERRORS,
     BODY_ERRORS,
     TASK_ERRORS,
     UPSTREAM_ERRORS,
@@ -58,7 +59,6 @@ from errors import (
     RateLimited,
     TooManyPending,
     UnsupportedFile,
-    WebappNotFound,
 )
 from files.upload import open_upload
 from forms.types import Form
@@ -130,7 +130,7 @@ async def task_response(
     tags=[FORMS],
     summary="An app's fields as a form",
     response_description="The app, each field with its input, and one JSON Schema for the whole form.",
-    responses=problem_responses(*BODY_ERRORS, Forbidden, WebappNotFound, RateLimited, *UPSTREAM_ERRORS),
+    responses=problem_responses(*BODY_ERRORS, Forbidden, *APP_ERRORS, RateLimited, *UPSTREAM_ERRORS),
 )
 async def get_node_info(
     body: NodeInfoRequest,
@@ -181,7 +181,7 @@ async def upload(
         *BODY_ERRORS,
         InvalidNodeInfo,
         IdempotencyKeyReused,
-        WebappNotFound,
+        *APP_ERRORS,
         TooManyPending,
         *USER_ERRORS,
         RateLimited,

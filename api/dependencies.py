@@ -23,6 +23,8 @@ from errors import (
     RunningHubUnavailable,
     TaskNotFound,
     Unauthorized,
+    WebappNotFound,
+    WorkflowNotFound,
 )
 from models import Principal
 from services import Services
@@ -30,6 +32,7 @@ from services import Services
 MAX_ERRORS, MAX_SHOWN_CHARS = 50, 100
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_ERRORS = (InvalidRequest, BodyTooLarge)
+APP_ERRORS = (WebappNotFound, WorkflowNotFound)
 TASK_ERRORS = (TaskNotFound, DatabaseUnavailable)
 # Of a submit by a user: an app that is not theirs, and limits.
 USER_ERRORS = (Forbidden, QuotaExceeded, BudgetExceeded)

@@ -102,6 +102,10 @@ def _document(app: FastAPI, *, has_tokens: bool) -> Document:
     components = document["components"]
     problem = Problem.model_json_schema(ref_template=SCHEMAS + "{model}", mode="serialization")
     components["schemas"] |= problem.pop("$defs") | {"Problem": problem, "TaskEvent": TASK_EVENT}
+    # Each item is validated on its own, so that FastAPI does not know its type.
+    components["schemas"]["SubmitManyRequest"]["properties"]["tasks"]["items"] = {
+        "$ref": SCHEMAS + "SubmitRequest"
+    }
     components["headers"] = HEADERS
     for _, operation in operations(document):
         for status, response in operation["responses"].items():

@@ -38,14 +38,20 @@ ProblemCode = TypeAliasType(
 )
 
 
+def is_none(value: object) -> bool:
+    return value is None
+
+
 class ProblemDetail(BaseModel):
     """What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form."""
 
     msg: str
-    loc: list[str | int] | None = None
-    nodeId: str | None = None
-    fieldName: str | None = None
-    allowed: list[str] | None = Field(None, description="The first choices, where there are choices")
+    loc: list[str | int] | None = Field(None, exclude_if=is_none)
+    nodeId: str | None = Field(None, exclude_if=is_none)
+    fieldName: str | None = Field(None, exclude_if=is_none)
+    allowed: list[str] | None = Field(
+        None, exclude_if=is_none, description="The first choices, where there are choices"
+    )
 
 
 class Upstream(BaseModel):
@@ -63,18 +69,24 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong and what to do")
     code: ProblemCode
-    errors: list[ProblemDetail] | None = Field(None, description="What was wrong where")
-    upstream: Upstream | None = Field(None, description="RunningHub's own `code` and `msg`")
-    task_id: str | None = Field(None, description="The task that it left behind, or that has the id already")
-    request_id: str | None = Field(None, description="Of an error in this service: where the log has it")
+    errors: list[ProblemDetail] | None = Field(None, exclude_if=is_none, description="What was wrong where")
+    upstream: Upstream | None = Field(
+        None, exclude_if=is_none, description="RunningHub's own `code` and `msg`"
+    )
+    task_id: str | None = Field(
+        None, exclude_if=is_none, description="The task that it left behind, or that has the id already"
+    )
+    request_id: str | None = Field(
+        None, exclude_if=is_none, description="Of an error in this service: where the log has it"
+    )
 
 
 def problem_title(error: type[AppError]) -> str:
     return (error.__doc__ or error.code).splitlines()[0].rstrip(".")
 
 
-def problem_response(error: AppError, headers: Mapping[str, str] | None = None) -> Response:
-    """`error` as a response; members that are `None` are left out."""
+def problem_members(error: AppError) -> dict[str, Any]:
+    """The body for `error`; members that are `None` are left out."""
     members = {
         "type": f"/docs#problem-{error.code}",
         "title": problem_title(type(error)),
@@ -86,14 +98,17 @@ def problem_response(error: AppError, headers: Mapping[str, str] | None = None) 
         "task_id": error.task_id,
         "request_id": request_id.get() if isinstance(error, InternalError) else None,
     }
-    present = {name: value for name, value in members.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def problem_response(error: AppError, headers: Mapping[str, str] | None = None) -> Response:
     all_headers = dict(headers or {})
     if error.status_code == 401:
         all_headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         all_headers["Retry-After"] = str(error.retry_after)
     # "replace": half a surrogate pair from a client's JSON must not turn its 422 into a 500.
-    content = json.dumps(present, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    content = json.dumps(problem_members(error), ensure_ascii=False, default=str).encode("utf-8", "replace")
     return Response(content, error.status_code, all_headers, MEDIA_TYPE)
 
 

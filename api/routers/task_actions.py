@@ -1,12 +1,14 @@
 """Several tasks in one request, and what can be done with a final one: run it again, delete it."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import BackgroundTasks, Header, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.dependencies import (
+    APP_ERRORS,
+    BODY_ERRORS,
+    TASK_ERRORS,
     UPSTREAM_ERRORS,
     USER_ERRORS,
     PrincipalDep,
@@ -16,23 +18,20 @@ from api.dependencies import (
     new_router,
 )
 from api.openapi import TASKS, problem_responses
-from api.problems import problem_response
-from api.schemas import Body, SubmitRequest, SubmitResponse
+from api.problems import Problem, problem_members
+from api.schemas import EXAMPLE_NODE, EXAMPLE_WEBAPP, Body, SubmitRequest, SubmitResponse, SubmitWarning
 from errors import (
     AppError,
+    DatabaseUnavailable,
     IdempotencyKeyReused,
     InvalidNodeInfo,
     InvalidRequest,
     NotDeletable,
     NotFinal,
     RateLimited,
-    TaskNotFound,
     TooManyPending,
-    WebappNotFound,
-    WorkflowNotFound,
 )
-from models import Task
-from task_service import Submission
+from models import Task, TaskStatus
 
 MAX_TASKS = 100
 
@@ -52,23 +51,37 @@ IdempotencyKey = Annotated[
 class SubmitManyRequest(Body):
     """Each item is a body of `/submit_task`; a wrong one gets its own problem and stops no other."""
 
-    tasks: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_TASKS)
+    tasks: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_TASKS,
+        examples=[[{"webappId": EXAMPLE_WEBAPP, "nodeInfoList": [EXAMPLE_NODE]}]],
+    )
+
+
+class SubmittedTask(BaseModel):
+    """The members of SubmitResponse; the task's own status is `task_status`."""
+
+    status: Literal[202]
+    task_id: str
+    task_status: TaskStatus
+    runninghub_task_id: str | None
+    queue_position: int | None
+    warnings: list[SubmitWarning]
 
 
 class SubmitManyResponse(BaseModel):
-    """One result for each task, in order."""
+    """One result for each task, in order; `status` is the HTTP status that the task alone would have."""
 
-    results: list[dict[str, Any]] = Field(
-        description="`status` is the HTTP status that the task alone would have: 202 with the members of"
-        " SubmitResponse (its own status as `task_status`), otherwise the members of Problem."
-    )
+    results: list[SubmittedTask | Problem]
 
 
 @router.post(
     "/submit_tasks",
     tags=[TASKS],
     summary="Store and start several tasks",
-    responses=problem_responses(InvalidRequest, IdempotencyKeyReused, RateLimited, *UPSTREAM_ERRORS),
+    responses=problem_responses(
+        *BODY_ERRORS, IdempotencyKeyReused, RateLimited, DatabaseUnavailable, *UPSTREAM_ERRORS
+    ),
 )
 async def submit_tasks(
     body: SubmitManyRequest,
@@ -79,21 +92,24 @@ async def submit_tasks(
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
 ) -> SubmitManyResponse:
-    parsed = [_submission(item) for item in body.tasks]
+    parsed = [_parsed(item) for item in body.tasks]
     for _ in parsed:
         await rate_limiter.check(request)
-    valid = [item for item in parsed if isinstance(item, Submission)]
+    valid = [item.submission(None) for item in parsed if isinstance(item, SubmitRequest)]
     results = await services.tasks.submit_many(valid, principal, idempotency_key=idempotency_key)
     submitted = iter(results)
     background.add_task(services.poller.wake_async)
     return SubmitManyResponse(
-        results=[_result(next(submitted) if isinstance(item, Submission) else item) for item in parsed]
+        results=[
+            _result(item, next(submitted)) if isinstance(item, SubmitRequest) else _problem(item)
+            for item in parsed
+        ]
     )
 
 
-def _submission(item: dict[str, Any]) -> Submission | AppError:
+def _parsed(item: dict[str, Any]) -> SubmitRequest | AppError:
     try:
-        return SubmitRequest.model_validate(item).submission(None)
+        return SubmitRequest.model_validate(item)
     except ValidationError as exc:
         errors = [
             {"loc": list(error["loc"]), "msg": error["msg"].removeprefix("Value error, ")}
@@ -104,12 +120,24 @@ def _submission(item: dict[str, Any]) -> Submission | AppError:
         return InvalidRequest(f"The task is not valid{at}: {errors[0]['msg']}.", errors=errors)
 
 
-def _result(result: tuple[Task, list[dict[str, Any]]] | AppError) -> dict[str, Any]:
+def _result(
+    body: SubmitRequest, result: tuple[Task, list[dict[str, Any]]] | AppError
+) -> SubmittedTask | Problem:
     if isinstance(result, AppError):
-        problem: dict[str, Any] = json.loads(bytes(problem_response(result).body))
-        return problem
-    response = SubmitResponse.of(*result).model_dump(mode="json")
-    return {**response, "status": 202, "task_status": response["status"]}
+        return _problem(result)
+    task, warnings = result
+    return SubmittedTask(
+        status=202,
+        task_id=task.id,
+        task_status=task.status,
+        runninghub_task_id=task.runninghub_task_id,
+        queue_position=task.queue_position,
+        warnings=[SubmitWarning(**warning) for warning in (*body.ignored_members(), *warnings)],
+    )
+
+
+def _problem(error: AppError) -> Problem:
+    return Problem.model_validate(problem_members(error))
 
 
 @router.post(
@@ -118,8 +146,9 @@ def _result(result: tuple[Task, list[dict[str, Any]]] | AppError) -> dict[str, A
     status_code=202,
     summary="Run a final task's values again, as a new task",
     responses=problem_responses(
-        *(InvalidRequest, InvalidNodeInfo, IdempotencyKeyReused, TaskNotFound, NotFinal),
-        *(WebappNotFound, WorkflowNotFound, TooManyPending, RateLimited),
+        *(InvalidRequest, InvalidNodeInfo, IdempotencyKeyReused, NotFinal, TooManyPending, RateLimited),
+        *TASK_ERRORS,
+        *APP_ERRORS,
         *USER_ERRORS,
         *UPSTREAM_ERRORS,
     ),
@@ -146,7 +175,7 @@ async def rerun_task(
     tags=[TASKS],
     status_code=204,
     summary="Delete a final task with all that was kept of it",
-    responses=problem_responses(InvalidRequest, TaskNotFound, NotDeletable),
+    responses=problem_responses(InvalidRequest, *TASK_ERRORS, NotDeletable),
 )
 async def delete_task(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> None:
     await services.tasks.delete(task_id, principal)

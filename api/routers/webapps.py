@@ -9,7 +9,7 @@ from cachetools import TTLCache
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import UPSTREAM_ERRORS, PrincipalDep, ServicesDep, new_router
+from api.dependencies import UPSTREAM_ERRORS, KnownQueryOnly, PrincipalDep, ServicesDep, new_router
 from api.openapi import FORMS, problem_responses
 from api.schemas import Time
 from database import UsedWebapp
@@ -62,6 +62,7 @@ class WebappList(BaseModel):
     "/webapps",
     tags=[FORMS],
     summary="Apps that were run here, or RunningHub's own list",
+    dependencies=[KnownQueryOnly],
     responses=problem_responses(InvalidRequest, DatabaseUnavailable, *UPSTREAM_ERRORS),
 )
 async def list_webapps(
