@@ -349,7 +349,7 @@ class Database(SqliteFile):
                 columns = apply(task, cause, now) if cause else None
             if columns is None and isinstance(cause, Accepted) and is_stray(task, cause):
                 await self._add_stray(connection, task, cause, now)
-            changed = await self._update(connection, task, columns, now) if columns is not None else None
+            changed = await self._update(connection, task, columns, now) if columns else None
             if changed is not None and isinstance(cause, Finished):
                 await self.outputs.insert(connection, changed.id, cause.outputs)
             if limits is not None and task.account is not None:
@@ -493,7 +493,7 @@ class Database(SqliteFile):
             for task_id, event in (events or {}).items():
                 task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
                 columns = apply(task, event, now) if task else None
-                if task and columns is not None:
+                if task and columns:
                     await self._update(connection, task, columns, now)
             rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
             account = next((_account(row) for row in rows), AccountRow(name))

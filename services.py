@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -138,8 +139,15 @@ def _secret_key(settings: Settings) -> SecretKey:
     return SecretKey.of(configured, settings.database_path)
 
 
-def build(settings: Settings, secret: SecretKey, database: Database, pools: Pools) -> Services:
-    """All components on one database; nothing runs yet."""
+def build(
+    settings: Settings,
+    secret: SecretKey,
+    database: Database,
+    pools: Pools,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Services:
+    """All components on one database; nothing runs yet. `monotonic` is the clock of running time."""
     accounts = Accounts.of(settings, pools, secret.fingerprint)
     planner = SubmitPlanner(
         tuple(
@@ -157,7 +165,17 @@ def build(settings: Settings, secret: SecretKey, database: Database, pools: Pool
     monitor = AccountMonitor(database, webapps, accounts, planner, lease_ms=lease_ms)
     submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret)
     tasks = TaskService(
-        database, webapps, accounts, submitter, monitor, forms, app_hosts, schedule, secret, settings
+        database,
+        webapps,
+        accounts,
+        submitter,
+        monitor,
+        forms,
+        app_hosts,
+        schedule,
+        secret,
+        settings,
+        monotonic=monotonic,
     )
     poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
     monitor.on_freed = poller.wake

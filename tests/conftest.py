@@ -1,6 +1,7 @@
 """What the core's tests share: a clock that stands still, a real database, RunningHub at the transport."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -206,10 +207,10 @@ def make_core(
     """The core on this test's database; settings by their names in small letters."""
 
     @asynccontextmanager
-    async def make(**values: Any) -> AsyncIterator[Core]:
+    async def make(*, monotonic: Callable[[], float] = time.monotonic, **values: Any) -> AsyncIterator[Core]:
         settings = settings_with(**values)
         secret = SecretKey.next_to(str(tmp_path / "tasks.db"))
-        built = build(settings, secret, database, Pools(client, client, client))
+        built = build(settings, secret, database, Pools(client, client, client), monotonic=monotonic)
         for account in built.accounts.all:
             account.client.responsiveness.answered()
         yield Core(
