@@ -207,7 +207,8 @@ def is_stray(task: Task, event: Accepted) -> bool:
 
 
 def _is_awaited(task: Task, attempt: int) -> bool:
-    return task.status is S.SUBMITTING and task.attempt == attempt
+    """Whether an outcome is that of the call in flight, or of one that was given up too early."""
+    return task.status in {S.SUBMITTING, S.SUBMIT_UNKNOWN} and task.attempt == attempt
 
 
 def _accepted(task: Task, event: Accepted, now_ms: int) -> Columns | None:
@@ -268,7 +269,7 @@ def _pending(now_ms: int) -> Columns:
 
 
 def _outcome_unknown(task: Task, event: OutcomeUnknown, now_ms: int) -> Columns | None:
-    if not _is_awaited(task, event.attempt):
+    if task.status is not S.SUBMITTING or task.attempt != event.attempt:
         return None
     return {"status": S.SUBMIT_UNKNOWN, "error": event.error} | (
         _poll_at(now_ms, now_ms) if task.hinted_task_id else NOT_POLLED
