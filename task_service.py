@@ -255,23 +255,22 @@ class TaskService:
     async def _validated(self, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
         """The values to send, and warnings; values that cannot work are refused before they are paid for.
 
-        Where the form cannot be obtained, validation is skipped, unless `values` need it to be understood.
+        Where the form cannot be obtained, validation is skipped.
         """
         kind, target = submission.kind, submission.target
         form = await self._forms.cached_or_fetch(kind, target)
-        if form is None and submission.values is not None:
-            form = await self._forms.get(kind, target)
-        if form is None:
-            return submission.node_info, []
         node_info, errors = _errors(form, submission)
-        if errors:
-            form = await self._forms.fetch(kind, target) or form
+        if errors and form is not None:
+            form = await self._forms.fetch(kind, target)
             node_info, errors = _errors(form, submission)
-        if errors and form["nodeInfoList"]:  # an empty one says nothing about the app's fields
+        # An empty form says nothing about the app's fields.
+        if errors and (form is None or form["nodeInfoList"]):
             raise InvalidNodeInfo(
                 "Some values are not valid for the app's form; nothing was submitted. See `errors`.",
                 errors=errors,
             )
+        if form is None:
+            return node_info, []
         seen = self._forms.last_returned(kind, target)
         return node_info, value_warnings(form, node_info) + _changes(seen, form, node_info)
 
@@ -619,12 +618,15 @@ def _slot_freed(account: AccountRow, limiter: LimiterRow, active: int, now_ms: i
     return account, after_slot_freed(limiter)
 
 
-def _errors(form: Form, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
-    """The values as RunningHub's list, and what is wrong with them."""
-    if submission.values is None:
-        return submission.node_info, validate_node_info(form, submission.node_info)
-    node_info, errors = node_info_from_values(form, submission.values)
-    return node_info, errors or validate_node_info(form, node_info)
+def _errors(form: Form | None, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """The values as RunningHub's list, and what is wrong with them; without a form only keys can be wrong."""
+    node_info = submission.node_info
+    errors: list[dict[str, Any]] = []
+    if submission.values is not None:
+        node_info, errors = node_info_from_values(form, submission.values)
+    if form is None or errors:
+        return node_info, errors
+    return node_info, validate_node_info(form, node_info)
 
 
 def _new_id(now_ms: int) -> str:
