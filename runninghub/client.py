@@ -71,12 +71,14 @@ async def open_pools(timeout_s: float) -> AsyncIterator[Pools]:
 def create_client(timeout_s: float, connections: int = FREE_CONNECTIONS) -> httpx.AsyncClient:
     """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight."""
     return HttpxAiohttpClient(
-        timeout=httpx.Timeout(
-            timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s * 0.8), pool=timeout_s * 0.9
-        ),
+        timeout=httpx.Timeout(timeout_s, connect=_connect_timeout_s(timeout_s), pool=timeout_s * 0.9),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_S),
         follow_redirects=False,
     )
+
+
+def _connect_timeout_s(timeout_s: float) -> float:
+    return min(CONNECT_TIMEOUT_S, timeout_s * 0.8)
 
 
 class Responsiveness:
@@ -152,7 +154,8 @@ class RunningHubClient:
         began = time.perf_counter()
         summary = "no answer"
         try:
-            async with asyncio.timeout(timeout_s or self._timeout_s):
+            # The time to connect comes on top: a call that was not sent must never count as sent.
+            async with asyncio.timeout((timeout_s or self._timeout_s) + _connect_timeout_s(self._timeout_s)):
                 response = await self._clients[pool].send(request, stream=True)
                 try:
                     summary = f"HTTP {response.status_code}"

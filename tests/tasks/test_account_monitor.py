@@ -49,6 +49,16 @@ def monitoring() -> Monitoring:
     return run
 
 
+async def passed(clock: Clock, is_so: Callable[[], bool]) -> None:
+    """Let time pass, minute by minute, until it is so."""
+
+    def is_so_a_minute_later() -> bool:
+        clock.go_on(60)
+        return is_so()
+
+    await until(is_so_a_minute_later)
+
+
 async def state(core: Core) -> AccountState:
     return (await core.database.submit_view()).account("default").state
 
@@ -66,8 +76,7 @@ async def test_a_queue_survives_an_empty_balance_and_resumes_when_it_is_topped_u
         assert runninghub.run.call_count == 1
         runninghub.account.respond(json=COINS)
         runninghub.run.mock(side_effect=lambda _: httpx.Response(200, json=runninghub.accepted()))
-        clock.go_on(7)
-        await until(lambda: runninghub.run.call_count == 3)
+        await passed(clock, lambda: runninghub.run.call_count == 3)
     await core.submitter.close()
     assert {(await stored(core.database, f"task-{number}")).status for number in (1, 2)} == {S.RUNNING}
     assert await state(core) is AccountState.OK
@@ -133,8 +142,7 @@ async def test_while_the_key_is_refused_by_probes_too_no_paid_call_is_made(
     await core.submitter.submit(new_task(1))
     async with monitoring(core):
         for probes in (1, 2, 3):
-            await until(lambda probes=probes: runninghub.account.call_count >= probes)  # type: ignore[misc]
-            clock.go_on(400)
+            await passed(clock, lambda probes=probes: runninghub.account.call_count >= probes)  # type: ignore[misc]
             await core.submitter.submit_pending()
     assert runninghub.run.call_count == 1
     assert await state(core) is AccountState.KEY_REFUSED
@@ -157,8 +165,7 @@ async def test_after_an_unknown_outcome_a_probe_has_to_be_answered_first(
         await core.submitter.submit_pending()
         assert runninghub.run.call_count == 1
         runninghub.account.mock(return_value=httpx.Response(200, json=COINS))
-        clock.go_on(40)
-        await until(lambda: runninghub.run.call_count == 2)
+        await passed(clock, lambda: runninghub.run.call_count == 2)
     await core.submitter.close()
     statuses = {(await stored(core.database, f"task-{number}")).status for number in (1, 2)}
     assert statuses == {S.SUBMIT_UNKNOWN, S.RUNNING}
