@@ -37,6 +37,14 @@ class Running:
         """As a crash would: SIGKILL to the process and the workers it started."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=STOP_TIMEOUT_S)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while _is_listening(self.url) and time.monotonic() < deadline:  # the workers end a moment later
+            time.sleep(0.01)
+
+
+def _is_listening(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
 
 
 @contextmanager
@@ -64,12 +72,9 @@ def start_service(
     port = port or free_port()
     command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--no-server-header"]
     command += ["--port", str(port), "--workers", str(workers), *arguments]
-    settings = {
-        "RUNNINGHUB_API_KEY": API_KEY,
-        "RUNNINGHUB_BASE_URL": simulator_url,
-        "DATABASE_URL": f"sqlite:///{database.absolute()}",
-        **(env or {}),
-    }
+    settings = {"DATABASE_URL": f"sqlite:///{database.absolute()}", **(env or {})}
+    if "RUNNINGHUB_ACCOUNTS" not in settings:
+        settings = {"RUNNINGHUB_API_KEY": API_KEY, "RUNNINGHUB_BASE_URL": simulator_url} | settings
     # Beside the database, so that a developer's own .env is not read.
     with _running(command, port, "/health", clean_environment() | settings, cwd=database.parent) as service:
         yield service
