@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import freshness, reads, relay, start, submits, uploads, watch, webhook
+from bench import freshness, outputs, reads, relay, start, submits, uploads, watch, webhook
 from bench.report import QUICK, Findings, Scale, as_markdown
 
 QUESTIONS = {
@@ -14,6 +14,7 @@ QUESTIONS = {
     "submits": submits.measure,
     "relay": relay.measure,
     "uploads": uploads.measure,
+    "outputs": outputs.measure,
     "watch": watch.measure,
     "freshness": freshness.measure,
     "webhook": webhook.measure,
