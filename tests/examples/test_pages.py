@@ -1,7 +1,9 @@
 """The examples' pages in a real browser: from another origin, against the service and the simulator."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,12 @@ from simulator.apps import (
 )
 from tests.browser import serve_files, start_chromium
 from tests.npm import install, npm
-from tests.processes import ROOT, Running, start_service, start_simulator
+from tests.processes import ROOT, Running, free_port, start_program, start_service, start_simulator
 
 EXAMPLES = ROOT / "examples"
 QUICK = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2"}
 TOKEN = "a-long-random-word"
+JWT_SECRET = "a-secret-of-at-least-thirty-two-bytes"
 # RunningHub's refusal of one run.
 FAULT = {"kind": "code", "code": 433, "msg": "a value is not valid"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -36,6 +39,8 @@ CONTROLS = """() => [...document.querySelectorAll('#form :is(input, select, text
                      [...control.options ?? []].map((option) => option.text)])"""
 
 pytestmark = pytest.mark.processes
+
+SignIn = Callable[[str, str], Page]
 
 
 class Visit:
@@ -350,6 +355,71 @@ def test_the_react_page_uploads_runs_and_cancels(visit: Visit, simulator: Runnin
     assert values == {"39": values["39"], "3": "30", "70": "true"}
     assert values["39"].startswith("api/")
     visit.check()
+
+
+# Visitors with logins of their own
+
+
+@pytest.fixture(scope="module")
+def public_service(simulator: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    database = tmp_path_factory.mktemp("public") / "tasks.db"
+    settings = {**QUICK, "JWT_SECRET": JWT_SECRET, "JWT_AUDIENCE": "authenticated"}
+    with start_service(simulator.url, database, env=settings) as running:
+        yield running
+
+
+def start_sign_in_server(lifetime_s: int, *, port: int = 0) -> AbstractContextManager[Running]:
+    port = port or free_port()
+    env = {"JWT_SECRET": JWT_SECRET, "PORT": str(port), "LIFETIME_S": str(lifetime_s)}
+    program = ["node", str(EXAMPLES / "logins/sign_in_server.mjs")]
+    return start_program(program, port, "/token?user=probe", env=env)
+
+
+@pytest.fixture
+def sign_in(browser: Browser, pages_url: str, public_service: Running) -> Iterator[SignIn]:
+    """Opens a page of its own and signs in by a name; tokens last for five minutes."""
+    with start_sign_in_server(300) as login:
+        yield partial(open_login_page, browser, pages_url, public_service.url, login.url)
+
+
+def open_login_page(
+    browser: Browser, pages_url: str, service_url: str, login_url: str, example: str, user: str
+) -> Page:
+    page = browser.new_page()
+    page.set_default_timeout(10_000)
+    page.goto(f"{pages_url}/logins/{example}/")
+    page.get_by_label("Service").fill(service_url)
+    page.get_by_label("Sign-in server").fill(login_url)
+    page.get_by_label("Your name").fill(user)
+    page.get_by_role("button", name="Sign in").click()
+    return page
+
+
+def run_on(page: Page, prompt: str) -> None:
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_role("button", name="Run").click()
+    page.wait_for_function("document.querySelector('#results img')?.naturalWidth > 0")
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_visitors_run_apps_and_see_their_own_tasks(sign_in: SignIn, example: str) -> None:
+    ann, ben = sign_in(example, f"ann-{example}"), sign_in(example, f"ben-{example}")
+    run_on(ann, "a cat")
+    run_on(ben, "a dog")
+    expect(ann.get_by_role("listitem")).to_have_text(["a cat: SUCCESS"])
+    expect(ben.get_by_role("listitem")).to_have_text(["a dog: SUCCESS"])
+
+
+@pytest.mark.parametrize("example", ["javascript", "typescript"])
+def test_a_token_that_has_expired_is_renewed(
+    browser: Browser, pages_url: str, public_service: Running, example: str
+) -> None:
+    port = free_port()
+    with start_sign_in_server(-3600, port=port) as login:
+        page = open_login_page(browser, pages_url, public_service.url, login.url, example, f"cid-{example}")
+        expect(page.get_by_role("status")).to_have_text(re.compile(r"\(unauthorized\)$"))
+    with start_sign_in_server(300, port=port):
+        run_on(page, "a cat")
 
 
 def test_the_types_of_the_pages_are_those_of_the_client() -> None:
