@@ -28,61 +28,75 @@ export const isFinal = (status: TaskStatus): boolean => FINAL.includes(status);
 export const taskPath = (id: string): string => `/tasks/${encodeURIComponent(id)}`;
 
 /** The task at its end. Only `signal` or a refusal (no such task, no valid token) ends it earlier. */
-export async function follow(
+export function follow(
   connection: Connection, id: string, retryDelayMs: number, options: FollowOptions,
 ): Promise<Task> {
-  const { signal, onChange, onRetry } = options;
-  let latest: Task | null = null;
-  let lastEventId = '';
-  let fruitless = 0;
-  let failures = 0;
+  return new Follower(connection, taskPath(id), retryDelayMs, options).run();
+}
 
-  /** Whether the task is another than before. */
-  const accept = (task: Task): boolean => {
-    failures = 0;
-    if (JSON.stringify(task) === JSON.stringify(latest)) return false;
-    latest = task;
-    onChange?.(task);
-    return true;
-  };
+/** What is known while one task is followed. */
+class Follower {
+  private latest: Task | null = null;
+  private lastEventId = '';
+  /** Streams in a row that brought nothing. */
+  private fruitless = 0;
+  /** Reads in a row that failed. */
+  private failures = 0;
 
-  const readStream = async (): Promise<void> => {
-    fruitless += 1;
-    const headers: Record<string, string> = lastEventId ? { 'Last-Event-ID': lastEventId } : {};
-    const { body } = await connection.open(`${taskPath(id)}/events`, { headers, signal });
+  constructor(
+    private readonly connection: Connection,
+    private readonly path: string,
+    private readonly retryDelayMs: number,
+    private readonly options: FollowOptions,
+  ) {}
+
+  async run(): Promise<Task> {
+    const { signal } = this.options;
+    for (;;) {
+      if (this.fruitless < FRUITLESS_STREAMS) await this.readStream().catch(() => signal?.throwIfAborted());
+      if (this.latest && isFinal(this.latest.status)) return this.latest;
+      await this.readOnce().catch((error) => this.waitAfter(error));
+      if (this.latest && isFinal(this.latest.status)) return this.latest;
+    }
+  }
+
+  private async readStream(): Promise<void> {
+    this.fruitless += 1;
+    const headers: Record<string, string> = this.lastEventId ? { 'Last-Event-ID': this.lastEventId } : {};
+    const { body } = await this.connection.open(`${this.path}/events`, { headers, signal: this.options.signal });
     // A stream that is resumed is silent until the next change or heartbeat.
-    const silenceMs = (isFirst: boolean) => (isFirst && !lastEventId ? FIRST_SILENCE_MS : SILENCE_MS);
+    const silenceMs = (isFirst: boolean) => (isFirst && !headers['Last-Event-ID'] ? FIRST_SILENCE_MS : SILENCE_MS);
     for await (const event of readEvents(body!, silenceMs)) {
       if (event.type !== 'task') continue;
-      fruitless = 0;
-      lastEventId = event.id;
+      this.fruitless = 0;
+      this.lastEventId = event.id;
       const task = JSON.parse(event.data) as Task;
-      accept(task);
+      this.accept(task);
       if (isFinal(task.status)) return; // a SUBMIT_UNKNOWN task may be settled later, so its stream stays open
     }
-  };
-
-  const readOnce = async (): Promise<void> => {
-    const query = { wait: latest ? WAIT_S : 0 };
-    const task = await connection.json<Task>(taskPath(id), { query, signal, timeoutMs: (WAIT_S + 15) * 1000 });
-    // A gateway that is stopping ends every wait immediately.
-    if (!accept(task)) await pause(backoff(retryDelayMs, 1), signal);
-  };
-
-  const readAgain = async (): Promise<void> => {
-    try {
-      await readOnce();
-    } catch (error) {
-      if (!(error instanceof GatewayProblem && isTemporary(error))) throw error;
-      failures += 1;
-      onRetry?.(error);
-      await pause(retryDelay(error, retryDelayMs, failures), signal);
-    }
-  };
-
-  while (latest === null || !isFinal((latest as Task).status)) {
-    if (fruitless < FRUITLESS_STREAMS) await readStream().catch(() => signal?.throwIfAborted());
-    if (latest === null || !isFinal((latest as Task).status)) await readAgain();
   }
-  return latest;
+
+  private async readOnce(): Promise<void> {
+    const { signal } = this.options;
+    const query = { wait: this.latest ? WAIT_S : 0 };
+    const task = await this.connection.json<Task>(this.path, { query, signal, timeoutMs: (WAIT_S + 15) * 1000 });
+    // A gateway that is stopping ends every wait immediately.
+    if (!this.accept(task)) await pause(backoff(this.retryDelayMs, 1), signal);
+  }
+
+  /** Whether the task is another than before. */
+  private accept(task: Task): boolean {
+    this.failures = 0;
+    if (JSON.stringify(task) === JSON.stringify(this.latest)) return false;
+    this.latest = task;
+    this.options.onChange?.(task);
+    return true;
+  }
+
+  private async waitAfter(error: unknown): Promise<void> {
+    if (!(error instanceof GatewayProblem && isTemporary(error))) throw error;
+    this.failures += 1;
+    this.options.onRetry?.(error);
+    await pause(retryDelay(error, this.retryDelayMs, this.failures), this.options.signal);
+  }
 }
