@@ -51,7 +51,7 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _webhook_url(value: str) -> str:
+def checked_webhook_url(value: str) -> str:
     """Unlike our own addresses, a receiver's may have a query."""
     address, question_mark, query = value.partition("?")
     if re.search(r"[\s#]", query):
@@ -238,7 +238,7 @@ class Settings(BaseSettings):
     aws_endpoint_url: OptionalUrl = None
     tasks_keep_days: Days = 0
     webhook_url: Annotated[
-        Annotated[str, AfterValidator(_webhook_url)] | None, BeforeValidator(_blank_is_none)
+        Annotated[str, AfterValidator(checked_webhook_url)] | None, BeforeValidator(_blank_is_none)
     ] = None
     webhook_secret: WebhookSecrets = ()
     webhook_allow_private: bool = False

@@ -12,6 +12,7 @@ from db.migrations import MIGRATIONS
 from db.output_rows import OutputRows
 from db.sqlite import Connection, Row, SqliteFile
 from db.user_rows import QuotaUsed, UserRows
+from db.webhook_rows import DeliveryRows
 from models import (
     ACTIVE,
     DEFAULT_INSTANCE_TYPE,
@@ -31,6 +32,7 @@ from models import (
     Task,
     TaskStatus,
     UserLimits,
+    WebhookEvent,
     rfc3339,
     utc_now_ms,
 )
@@ -51,6 +53,12 @@ log = logging.getLogger(__name__)
 MAX_REF_DIGITS = 19
 CLOCK_STEP_MS = 1_000
 STALE_WORKER_MS = 6_000
+EVENTS = {
+    TaskStatus.SUCCESS: WebhookEvent.SUCCEEDED,
+    TaskStatus.FAILED: WebhookEvent.FAILED,
+    TaskStatus.CANCELLED: WebhookEvent.CANCELLED,
+    TaskStatus.SUBMIT_UNKNOWN: WebhookEvent.UNKNOWN,
+}
 
 Limits = tuple[AccountRow, LimiterRow]
 UpdateLimits = Callable[[AccountRow, LimiterRow, int, int], Limits]
@@ -192,8 +200,9 @@ class Database(SqliteFile):
         self.clock = clock
         self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
-        self.outputs = OutputRows(self, clock)
         self.users = UserRows(self, clock, user_limits)
+        self.outputs = OutputRows(self, clock, on_all_copied=self._outputs_kept)
+        self.deliveries = DeliveryRows(self, clock)
 
     # Submitting
 
@@ -352,6 +361,8 @@ class Database(SqliteFile):
             changed = await self._update(connection, task, columns, now) if columns else None
             if changed is not None and isinstance(cause, Finished):
                 await self.outputs.insert(connection, changed.id, cause.outputs)
+            if changed is not None:
+                await self._add_delivery(connection, task, changed)
             if limits is not None and task.account is not None:
                 await self._update_limits(connection, changed or task, limits, now)
             return changed
@@ -363,6 +374,20 @@ class Database(SqliteFile):
         if task.owner is None or not await self.users.hold_and_release(connection, task.owner, task.id):
             return task
         return _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task.id})) or task
+
+    async def _add_delivery(self, connection: Connection, task: Task, changed: Task) -> None:
+        """Store the webhook of a task that has ended, or whose outcome has become unknown."""
+        event = EVENTS.get(changed.status)
+        if event is not None and changed.status is not task.status:
+            outputs = await self.outputs.of_task_in(connection, changed.id)
+            await self.deliveries.add(connection, event, changed, outputs)
+
+    async def _outputs_kept(self, connection: Connection, task_id: str) -> None:
+        """The last copy of a task's outputs has ended."""
+        task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
+        if task is not None:
+            outputs = await self.outputs.of_task_in(connection, task_id)
+            await self.deliveries.add(connection, WebhookEvent.OUTPUTS_KEPT, task, outputs)
 
     async def _update(self, connection: Connection, task: Task, columns: Columns, now: int) -> Task | None:
         """Store a change, and what it means for the other tasks of its owner."""
@@ -494,7 +519,9 @@ class Database(SqliteFile):
                 task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
                 columns = apply(task, event, now) if task else None
                 if task and columns:
-                    await self._update(connection, task, columns, now)
+                    changed_task = await self._update(connection, task, columns, now)
+                    if changed_task is not None:
+                        await self._add_delivery(connection, task, changed_task)
             rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
             account = next((_account(row) for row in rows), AccountRow(name))
             changed = update(account)

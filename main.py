@@ -31,7 +31,7 @@ from api.middleware import install_middleware
 from api.openapi import FORMS, TASKS, install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
-from api.routers import accounts, health, outputs, task_actions, usage, users, webapps, webhooks
+from api.routers import accounts, deliveries, health, outputs, task_actions, usage, users, webapps, webhooks
 from api.schemas import (
     NodeInfoRequest,
     OutputResponse,
@@ -43,6 +43,7 @@ from api.schemas import (
     TaskResponse,
     UploadResponse,
     utc_text,
+    webhook_body,
     within_page,
 )
 from config import VERSION, Settings, load_server_settings, load_settings
@@ -93,7 +94,7 @@ UPLOAD_BODY = {
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with running(app.state.settings) as services:
+    async with running(app.state.settings, webhook_body) as services:
         app.state.services = services
         _log_start(app.state.settings)
         yield
@@ -337,6 +338,7 @@ def create_app(settings: Settings) -> FastAPI:
         router,
         task_actions.router,
         outputs.router,
+        deliveries.router,
         accounts.router,
         webapps.router,
         users.router,

@@ -393,3 +393,50 @@ class Output:
     attempts: int
     failures: int
     expires_ms: int
+
+
+class WebhookEvent(StrEnum):
+    """What an outgoing webhook reports; `type` in its body."""
+
+    SUCCEEDED = "task.succeeded"
+    FAILED = "task.failed"
+    CANCELLED = "task.cancelled"
+    UNKNOWN = "task.unknown"
+    OUTPUTS_KEPT = "task.outputs_kept"
+
+
+class DeliveryState(StrEnum):
+    """What became of an outgoing webhook; FAILED ones are not sent again."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAttempt:
+    """One request to a receiver: its HTTP status, or why there was no response."""
+
+    at: str
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One row of `webhook_deliveries`; `id` is the `webhook-id`, the same on every attempt.
+
+    `failures` counts the failed attempts since it was last asked for. `leases` tells the worker that is
+    sending it from one whose lease has expired.
+    """
+
+    id: str
+    task_id: str
+    type: WebhookEvent
+    url: str
+    body: str
+    state: DeliveryState
+    attempts: tuple[DeliveryAttempt, ...]
+    failures: int
+    leases: int
+    next_try_ms: int | None

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from files.result_download import ResultDownloader
 from files.s3_store import S3Location, S3Store
 from forms.app_hosts import AppHosts
 from forms.cache import FormCache
+from models import Output, Task, WebhookEvent
 from runninghub.accounts import Accounts
 from runninghub.client import Pools, open_pools
 from secret_key import SecretKey
@@ -40,13 +41,19 @@ from tasks.retention import Retention
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
+from tasks.webhook_sender import AT_ONCE, LONGEST_DELAY_MS, WebhookSender
 from users.authenticator import Authenticator
 from users.jwks import Jwks
 from users.jwt_verifier import JwtVerifier
 from users.key_source import key_source
 from webapp_service import WebappService
+from webhooks.receivers import Receivers
+from webhooks.signature import WebhookSigner
 
 MB = 2**20
+WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[tuple[Output, str]]], str]
+"""The body of a webhook: `(event, timestamp, task, its outputs with their links)` to JSON."""
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -77,10 +84,12 @@ class Services:
     secret: SecretKey
     authenticator: Authenticator
     jwks: Jwks | None
+    webhook_sender: WebhookSender | None
+    webhook_receivers: Receivers | None
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Services]:
+async def running(settings: Settings, webhook_body: WebhookBody) -> AsyncIterator[Services]:
     """Open the database, start the loops, and stop both in the right order. Raises StartRefused."""
     _check_database_url(settings)
     async with AsyncExitStack() as stack:
@@ -97,9 +106,11 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
                 f"DATABASE_URL={settings.database_url_without_password} cannot be used: {exc}"
             ) from exc
         pools = await stack.enter_async_context(open_pools(settings.runninghub_timeout_s))
-        services = build(settings, secret, database, pools)
+        services = build(settings, secret, database, pools, webhook_body)
         for downloads in services.downloads:
             await stack.enter_async_context(downloads)
+        if services.webhook_receivers:
+            await stack.enter_async_context(services.webhook_receivers)
         fingerprints = {account.name: account.key_fingerprint for account in services.accounts.all}
         await database.assign_accounts(fingerprints)
         await database.worker_seen(is_only_worker=lock.is_only_worker)
@@ -107,6 +118,7 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
             await services.submitter.give_up_stale(is_only_worker=True)
             await database.pull_due(longest_ms=int(settings.poll_interval_max_s * 1000))
             await database.outputs.pull_due(longest_ms=0)
+            await database.deliveries.pull_due(longest_ms=LONGEST_DELAY_MS)
         await _prepare(services.output_store, is_only_worker=lock.is_only_worker)
         if lock.is_only_worker:
             await lock.share()
@@ -144,6 +156,7 @@ def build(
     secret: SecretKey,
     database: Database,
     pools: Pools,
+    webhook_body: WebhookBody | None = None,
     *,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Services:
@@ -197,6 +210,20 @@ def build(
     )
     jwks = Jwks(key_source(pools.free, settings.jwt_jwks_url)) if settings.jwt_jwks_url else None
     verifier = JwtVerifier(settings, jwks, database.clock) if settings.jwt_secret or jwks else None
+    outputs = Outputs(
+        database.outputs,
+        store,
+        relays,
+        secret,
+        link_ttl_s=settings.outputs_link_ttl_s,
+        clock=database.clock,
+    )
+    receivers = sender = None
+    if settings.webhook_secret and webhook_body:
+        _store_webhooks(database, outputs, settings, webhook_body)
+        receivers = Receivers(may_be_private=settings.webhook_allow_private, at_once=AT_ONCE)
+        signer = WebhookSigner(settings.webhook_secret)
+        sender = WebhookSender(database.deliveries, receivers, signer, clock=database.clock)
     return Services(
         settings=settings,
         database=database,
@@ -209,14 +236,7 @@ def build(
         monitor=monitor,
         poller=poller,
         change_feed=ChangeFeed(database),
-        outputs=Outputs(
-            database.outputs,
-            store,
-            relays,
-            secret,
-            link_ttl_s=settings.outputs_link_ttl_s,
-            clock=database.clock,
-        ),
+        outputs=outputs,
         output_store=store,
         output_copier=copier,
         downloads=(copies, relays),
@@ -224,7 +244,20 @@ def build(
         secret=secret,
         authenticator=Authenticator(database.users, verifier),
         jwks=jwks,
+        webhook_sender=sender,
+        webhook_receivers=receivers,
     )
+
+
+def _store_webhooks(
+    database: Database, outputs: Outputs, settings: Settings, webhook_body: WebhookBody
+) -> None:
+    """From now on, the end of every task is stored with what is to be posted about it."""
+
+    def body(event: WebhookEvent, timestamp: str, task: Task, rows: Sequence[Output]) -> str:
+        return webhook_body(event, timestamp, task, [(output, outputs.link(output)) for output in rows])
+
+    database.deliveries.send_to(settings.webhook_url, body)
 
 
 def _output_store(settings: Settings) -> OutputStore | None:
@@ -267,6 +300,8 @@ async def _working(services: Services) -> AsyncIterator[None]:
     ]
     if services.output_copier:
         loops.append(asyncio.create_task(services.output_copier.run()))
+    if services.webhook_sender:
+        loops.append(asyncio.create_task(services.webhook_sender.run()))
 
     def stop() -> None:
         services.change_feed.close()

@@ -20,6 +20,7 @@ from errors import (
     Forbidden,
     IdempotencyKeyReused,
     InvalidNodeInfo,
+    InvalidRequest,
     NotCancellable,
     NotDeletable,
     NotFinal,
@@ -66,6 +67,7 @@ from transitions import (
     WebhookReceived,
 )
 from webapp_service import WebappService
+from webhooks.receivers import is_known_private
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +175,7 @@ class TaskService:
         if not self._accounts.all:
             raise RunningHubNotConfigured
         require_may_run(principal, submission.target)
+        self._check_webhook_url(submission.webhook_url)
         key = _scoped_key(principal, submission.idempotency_key)
         digest = self._secret.digest(submission.text) if key else None
         if first := await self._first_with_key(key, digest):
@@ -190,6 +193,15 @@ class TaskService:
             " started, or raise MAX_PENDING_TASKS.",
             retry_after=10,
         )
+
+    def _check_webhook_url(self, url: str | None) -> None:
+        """A receiver to which nothing could be sent is refused before anything is paid for."""
+        if url is None:
+            return
+        if not self._settings.webhook_secret:
+            raise InvalidRequest("webhook_url requires WEBHOOK_SECRET, which is not set.")
+        if is_known_private(url) and not self._settings.webhook_allow_private:
+            raise Forbidden("webhook_url is a private address; only WEBHOOK_ALLOW_PRIVATE=true allows it.")
 
     def _new_task(
         self,

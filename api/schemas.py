@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired, Self
 
@@ -19,6 +20,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType, TypedDict  # pydantic requires this one before Python 3.12
 
 from api.problems import InternalError
+from config import checked_webhook_url
 from errors import (
     AppError,
     FileTooLarge,
@@ -32,7 +34,7 @@ from errors import (
     WorkflowNotFound,
 )
 from forms.values import sent_value
-from models import Output, OutputState, Task, TaskStatus, WaitCode, rfc3339
+from models import Output, OutputState, Task, TaskStatus, WaitCode, WebhookEvent, rfc3339
 from task_service import Submission
 from tasks.account_monitor import Waiting
 
@@ -189,6 +191,12 @@ class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema
     metadata: Annotated[dict[str, Any] | None, AfterValidator(_bounded_metadata)] = Field(
         None, description="A JSON object of up to 4 kB, returned unchanged with the task.", examples=[None]
     )
+    webhook_url: Annotated[str, Field(max_length=2000), AfterValidator(checked_webhook_url)] | None = Field(
+        None,
+        validation_alias=AliasChoices("webhook_url", "webhookUrl"),
+        description="Where this task's end is posted, instead of WEBHOOK_URL. Requires WEBHOOK_SECRET.",
+        examples=[None],
+    )
     deadline_s: float | None = Field(
         None,
         ge=1,
@@ -217,6 +225,7 @@ class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema
             access_password=self.access_password or None,
             run_options={name: value for name, value in options.items() if value is not None},
             metadata=self.metadata,
+            webhook_url=self.webhook_url,
             deadline_s=self.deadline_s,
             idempotency_key=idempotency_key,
         )
@@ -452,6 +461,15 @@ class TaskResponse(BaseModel):
             deadline_at=_time(task.deadline_ms),
             truncated=False,
         )
+
+
+def webhook_body(
+    event: WebhookEvent, timestamp: str, task: Task, outputs: Sequence[tuple[Output, str]]
+) -> str:
+    """What is posted when a task has ended: the task as the API shows it."""
+    shown = [OutputResponse.of(output, link) for output, link in outputs]
+    data = TaskResponse.of(task, None, None, shown).model_dump(mode="json")
+    return json.dumps({"type": event, "timestamp": timestamp, "data": data}, separators=(",", ":"))
 
 
 class SubmitWarning(BaseModel):

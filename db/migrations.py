@@ -338,4 +338,28 @@ MIGRATIONS: tuple[str, ...] = (
             OLD.account, OLD.coins_micros, OLD.money_micros, OLD.third_party_money_micros, OLD.run_seconds);
     END;
     """,
+    # Outgoing webhooks. The copies of a task's outputs end once, even where a lost file is copied again.
+    """
+    CREATE TABLE webhook_deliveries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        task_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        url TEXT NOT NULL,
+        receiver TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'PENDING' CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED')),
+        attempts TEXT NOT NULL DEFAULT '[]',
+        failures INTEGER NOT NULL DEFAULT 0,
+        leases INTEGER NOT NULL DEFAULT 0,
+        next_try_ms INTEGER
+    ) STRICT;
+    CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_try_ms) WHERE next_try_ms IS NOT NULL;
+    CREATE INDEX webhook_deliveries_by_task ON webhook_deliveries (task_id);
+    CREATE UNIQUE INDEX webhook_outputs_kept_once ON webhook_deliveries (task_id)
+        WHERE type = 'task.outputs_kept';
+    CREATE TRIGGER deliveries_of_deleted_task AFTER DELETE ON tasks BEGIN
+        DELETE FROM webhook_deliveries WHERE task_id = OLD.id;
+    END;
+    """,
 )

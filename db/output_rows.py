@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from db import output_queries as queries
@@ -24,11 +24,19 @@ class OutputRows:
 
     A deletion is stored first, as a row of `files_to_delete` that triggers write: it survives a crash and a
     store that is down, and until it is done no output can refer to the file again.
+    `on_all_copied(connection, task_id)` is part of the transaction that ends the last copy of a task.
     """
 
-    def __init__(self, file: SqliteFile, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        file: SqliteFile,
+        clock: Callable[[], int],
+        *,
+        on_all_copied: Callable[[Connection, str], Awaitable[None]] | None = None,
+    ) -> None:
         self._file = file
         self._clock = clock
+        self._on_all_copied = on_all_copied
         self._of_tasks = BatchedReads(self._read)
 
     async def insert(self, connection: Connection, task_id: str, outputs: Iterable[NewOutput]) -> None:
@@ -44,6 +52,13 @@ class OutputRows:
     async def of_task(self, task_id: str) -> list[Output]:
         """In the order of `result_data`; empty for a task that has none."""
         return await self._of_tasks.get(task_id) or []
+
+    async def of_task_in(self, connection: Connection, task_id: str) -> list[Output]:
+        """As `of_task`, as part of a transaction."""
+        parameters = {"task_ids": json.dumps([task_id])}
+        return [
+            _output(row) for row in await connection.execute_fetchall(queries.SELECT_OF_TASKS, parameters)
+        ]
 
     async def of_tasks(self, task_ids: Sequence[str]) -> dict[str, list[Output]]:
         """By task id; a task without outputs is not in it."""
@@ -105,13 +120,23 @@ class OutputRows:
         """The file is complete under the claimed key. False: the row is not this worker's any more."""
         values = {"storage_key": storage_key, "size": size, "sha256": sha256, "text": text}
         now = self._clock()
-        return await self._change(
-            queries.FINISH_KEPT, {**_copy(output), **values, "media_type": media_type, "now": now}
-        )
+        parameters = {**_copy(output), **values, "media_type": media_type, "now": now}
+        return await self._finish(queries.FINISH_KEPT, parameters)
 
     async def not_kept(self, output: Output, state: OutputState) -> bool:
         """The copy has ended without a file."""
-        return await self._change(queries.FINISH_UNKEPT, {**_copy(output), "state": state})
+        return await self._finish(queries.FINISH_UNKEPT, {**_copy(output), "state": state})
+
+    async def _finish(self, sql: str, parameters: dict[str, object]) -> bool:
+        async def statements(connection: Connection) -> bool:
+            if not list(await connection.execute_fetchall(sql, parameters)):
+                return False
+            is_copying = list(await connection.execute_fetchall(queries.HAS_KEEPING, parameters))
+            if self._on_all_copied and not is_copying:
+                await self._on_all_copied(connection, str(parameters["task_id"]))
+            return True
+
+        return await self._file.write(statements)
 
     async def retry(self, output: Output, *, delay_ms: int, failures: int) -> None:
         """Try again later."""

@@ -23,6 +23,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from api.body_timeout import BodyTimeoutMiddleware
+from api.schemas import webhook_body
 from config import STARTUP_FAILURE, Settings, load_settings
 from database import Database, Limits
 from errors import AppError, DatabaseUnavailable, InvalidRequest
@@ -560,7 +561,7 @@ async def impatient_services(url: str, directory: Path, **settings: Any) -> Asyn
         "poll_interval_s": 0.05,
         "poll_interval_max_s": 0.1,
     }
-    async with running(Settings(**defaults | settings)) as services:
+    async with running(Settings(**defaults | settings), webhook_body) as services:
         await services.database.writer.execute("PRAGMA busy_timeout = 50")
         yield services
 

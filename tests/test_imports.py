@@ -10,14 +10,14 @@ from tests.processes import ROOT
 # Each layer may import itself and the layers below it.
 LAYERS = (
     *({"main"}, {"api"}, {"services"}, {"task_service", "tasks", "users"}, {"forms"}),
-    *({"database", "webapp_service"}, {"db", "runninghub", "files"}),
+    *({"database", "webapp_service"}, {"db", "runninghub", "files", "webhooks"}),
     {"models", "transitions", "config", "errors", "secret_key", "logs", "stop_signals"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STORAGE, UPSTREAM = {"database", "db"}, {"webapp_service", "runninghub", "files"}
 HTTP_SERVER, NOTHING = {"main", "api"}, set[str]()
 # webapp_service and services until the client is in `runninghub`.
-HTTP_CLIENT = {"runninghub", "files", "users", "webapp_service", "services"}
+HTTP_CLIENT = {"runninghub", "files", "webhooks", "users", "webapp_service", "services"}
 # tasks and services until they catch DatabaseUnavailable alone.
 DATABASE_DRIVER = {"db", "tasks", "services"}
 ONLY_IN = {

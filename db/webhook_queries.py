@@ -1,0 +1,35 @@
+"""Every SQL statement about outgoing webhooks, with named parameters."""
+
+DELIVERY_COLUMNS = "id, task_id, type, url, body, state, attempts, failures, leases, next_try_ms"
+# An attempt whose lease has expired, or that somebody has started anew, changes nothing any more.
+IS_OWN_ATTEMPT = "id = :id AND state = 'PENDING' AND leases = :leases"
+
+INSERT_DELIVERY = """
+    INSERT INTO webhook_deliveries (id, task_id, type, url, receiver, body, next_try_ms)
+    VALUES (:id, :task_id, :type, :url, :receiver, :body, :now) ON CONFLICT DO NOTHING
+"""
+SELECT_OF_TASK = f"SELECT {DELIVERY_COLUMNS} FROM webhook_deliveries WHERE task_id = :task_id ORDER BY seq"
+HAS_DUE = "SELECT 1 FROM webhook_deliveries WHERE next_try_ms <= :now LIMIT 1"
+# A few of each receiver at a time, so that one that hangs delays only its own.
+LEASE_DUE = f"""
+    UPDATE webhook_deliveries SET leases = leases + 1, next_try_ms = :lease_until WHERE seq IN (
+        SELECT due.seq FROM (
+            SELECT seq, receiver, next_try_ms,
+                row_number() OVER (PARTITION BY receiver ORDER BY next_try_ms, seq) AS place
+            FROM webhook_deliveries WHERE next_try_ms <= :now) AS due
+        LEFT JOIN json_each(:in_progress) AS busy ON busy.key = due.receiver
+        WHERE due.place + coalesce(busy.value, 0) <= :at_once_each
+        ORDER BY due.next_try_ms, due.seq LIMIT :limit)
+    RETURNING {DELIVERY_COLUMNS}
+"""
+# A time that a clock which has stepped back will not reach for long.
+PULL_DUE = "UPDATE webhook_deliveries SET next_try_ms = :now WHERE next_try_ms > :farthest"
+STORE_ATTEMPT = f"""
+    UPDATE webhook_deliveries SET state = :state, attempts = json_insert(attempts, '$[#]', json(:attempt)),
+        failures = :failures, next_try_ms = :next_try_ms
+    WHERE {IS_OWN_ATTEMPT} RETURNING id
+"""
+REDELIVER = """
+    UPDATE webhook_deliveries SET state = 'PENDING', failures = 0, leases = leases + 1, next_try_ms = :now
+    WHERE id = :id AND task_id = :task_id RETURNING id
+"""

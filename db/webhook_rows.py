@@ -1,0 +1,150 @@
+"""The rows of outgoing webhooks: written when a task ends, leased while they are sent."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from db import webhook_queries as queries
+from db.sqlite import Connection, Row, SqliteFile
+from models import Delivery, DeliveryAttempt, DeliveryState, Output, Task, WebhookEvent, rfc3339
+
+WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[Output]], str]
+"""The body of a webhook: `(event, timestamp, task, its outputs)` to JSON. It is called in a transaction."""
+
+
+def _delivery(row: Row) -> Delivery:
+    values = dict(zip(row.keys(), row, strict=True))
+    attempts = tuple(DeliveryAttempt(**attempt) for attempt in json.loads(values["attempts"]))
+    return Delivery(
+        **values
+        | {
+            "attempts": attempts,
+            "type": WebhookEvent(values["type"]),
+            "state": DeliveryState(values["state"]),
+        }
+    )
+
+
+def receiver_of(url: str) -> str:
+    """Whose address it is: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}".lower()
+
+
+class DeliveryRows:
+    """Every operation on deliveries. They are deleted with their task.
+
+    Nothing is stored until `send_to` has been called: webhooks are off.
+    """
+
+    def __init__(self, file: SqliteFile, clock: Callable[[], int]) -> None:
+        self._file = file
+        self._clock = clock
+        self._body: WebhookBody | None = None
+        self._default_url: str | None = None
+
+    def send_to(self, default_url: str | None, body: WebhookBody) -> None:
+        """Turn webhooks on. `default_url` is for tasks without an address of their own."""
+        self._default_url = default_url
+        self._body = body
+
+    async def add(
+        self, connection: Connection, event: WebhookEvent, task: Task, outputs: Sequence[Output]
+    ) -> None:
+        """Part of the transaction that the event belongs to."""
+        url = task.webhook_url or self._default_url
+        if self._body is None or url is None:
+            return
+        now = self._clock()
+        values = {
+            "id": f"msg_{secrets.token_hex(16)}",
+            "task_id": task.id,
+            "type": event,
+            "url": url,
+            "receiver": receiver_of(url),
+            "body": self._body(event, rfc3339(now), task, outputs),
+            "now": now,
+        }
+        await connection.execute_fetchall(queries.INSERT_DELIVERY, values)
+
+    async def of_task(self, task_id: str) -> list[Delivery]:
+        """In the order in which they were stored."""
+        return [_delivery(row) for row in await self._file.read(queries.SELECT_OF_TASK, {"task_id": task_id})]
+
+    # Sending
+
+    async def lease(
+        self, *, lease_ms: int, limit: int, at_once_each: int, in_progress: Mapping[str, int]
+    ) -> list[Delivery]:
+        """Lease up to `limit` due deliveries; nobody else gets them until the lease expires.
+
+        `in_progress` counts what this worker is sending by receiver, which gets `at_once_each` at most.
+        """
+        now = self._clock()
+        if not await self._file.read(queries.HAS_DUE, {"now": now}):
+            return []
+        parameters = {
+            "now": now,
+            "lease_until": now + lease_ms,
+            "limit": limit,
+            "at_once_each": at_once_each,
+            "in_progress": json.dumps(in_progress),
+        }
+
+        async def statements(connection: Connection) -> list[Delivery]:
+            rows = await connection.execute_fetchall(queries.LEASE_DUE, parameters)
+            return [_delivery(row) for row in rows]
+
+        return await self._file.write(statements)
+
+    async def pull_due(self, *, longest_ms: int) -> None:
+        """Make due what would wait for longer: the clock has stepped back."""
+        now = self._clock()
+        await self._change(queries.PULL_DUE, {"now": now, "farthest": now + longest_ms})
+
+    async def delivered(self, delivery: Delivery, status: int) -> None:
+        await self._store(delivery, DeliveryState.DELIVERED, status, None, delivery.failures, None)
+
+    async def failed(self, delivery: Delivery, status: int | None, error: str | None) -> None:
+        """The last attempt: nothing more is sent, unless somebody asks for it."""
+        await self._store(delivery, DeliveryState.FAILED, status, error, delivery.failures + 1, None)
+
+    async def retry(
+        self, delivery: Delivery, status: int | None, error: str | None, *, delay_ms: int
+    ) -> None:
+        """Try again later."""
+        next_try_ms = self._clock() + delay_ms
+        await self._store(delivery, DeliveryState.PENDING, status, error, delivery.failures + 1, next_try_ms)
+
+    async def _store(
+        self,
+        delivery: Delivery,
+        state: DeliveryState,
+        status: int | None,
+        error: str | None,
+        failures: int,
+        next_try_ms: int | None,
+    ) -> None:
+        attempt = {"at": rfc3339(self._clock()), "status": status, "error": error}
+        values = {
+            "id": delivery.id,
+            "leases": delivery.leases,
+            "state": state,
+            "attempt": json.dumps(attempt),
+            "failures": failures,
+            "next_try_ms": next_try_ms,
+        }
+        await self._change(queries.STORE_ATTEMPT, values)
+
+    async def redeliver(self, task_id: str, delivery_id: str) -> bool:
+        """Send it again now, with all retries; False: the task has no such delivery."""
+        return await self._change(
+            queries.REDELIVER, {"id": delivery_id, "task_id": task_id, "now": self._clock()}
+        )
+
+    async def _change(self, sql: str, parameters: dict[str, object]) -> bool:
+        async def statements(connection: Connection) -> bool:
+            return bool(list(await connection.execute_fetchall(sql, parameters)))
+
+        return await self._file.write(statements)

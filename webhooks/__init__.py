@@ -1,0 +1,1 @@
+"""Outgoing webhooks: their signatures, and the client that sends them."""
