@@ -117,6 +117,18 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+class WithoutQuery(logging.Filter):
+    """uvicorn logs the whole address of a WebSocket; its query has a signature."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if '"WebSocket %s"' in record.msg and isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+WITHOUT_QUERY = WithoutQuery()
+
+
 def configure_logging(settings: Settings) -> SecretMask:
     """Send every logger's lines, uvicorn's too, to stderr in one format.
 
@@ -137,6 +149,7 @@ def configure_logging(settings: Settings) -> SecretMask:
 
 
 def _replace_uvicorn_handlers() -> None:
+    logging.getLogger("uvicorn.error").addFilter(WITHOUT_QUERY)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers = []

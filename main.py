@@ -13,6 +13,7 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Header, Query, Request, R
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BeforeValidator
 
+from api.auth import Tokens
 from api.dependencies import (
     APP_ERRORS,
     BODY_ERRORS,
@@ -31,7 +32,18 @@ from api.middleware import install_middleware
 from api.openapi import FORMS, TASKS, install_document, problem_responses
 from api.pages import install_pages
 from api.rate_limit import RateLimiter
-from api.routers import accounts, deliveries, health, outputs, task_actions, usage, users, webapps, webhooks
+from api.routers import (
+    accounts,
+    deliveries,
+    health,
+    outputs,
+    runninghub_compat,
+    task_actions,
+    usage,
+    users,
+    webapps,
+    webhooks,
+)
 from api.schemas import (
     NodeInfoRequest,
     OutputResponse,
@@ -347,9 +359,10 @@ def create_app(settings: Settings) -> FastAPI:
         health.router,
     )
     # `routes=`, not include_router: that would match every request's route twice.
-    routes = [route for each in routers for route in each.routes]
+    routes = [route for each in routers for route in each.routes] + runninghub_compat.ROUTES
     app = FastAPI(routes=routes, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
+    app.state.tokens = Tokens(settings)
     app.state.rate_limiter = RateLimiter(settings)
     install_document(app, settings)
     install_pages(app)

@@ -18,6 +18,7 @@ class SecretKey:
         self._webhook_key = self._derive(secret, b"webhook")
         self._digest_key = self._derive(secret, b"request digest")
         self._output_link_key = self._derive(secret, b"output link")
+        self._socket_key = self._derive(secret, b"progress socket")
         self._fingerprint_key = self._derive(secret, b"api key fingerprint")
         self._fernet = Fernet(urlsafe_b64encode(self._derive(secret, b"seal")))
 
@@ -59,6 +60,13 @@ class SecretKey:
 
     def is_output_signature(self, path: str, expires: int, signature: str) -> bool:
         return hmac.compare_digest(self.output_signature(path, expires).encode(), signature.encode())
+
+    def socket_signature(self, task_id: str, expires: int) -> str:
+        """The part of the address of a task's WebSocket that nobody else can make."""
+        return hmac.new(self._socket_key, f"{task_id} {expires}".encode(), hashlib.sha256).hexdigest()
+
+    def is_socket_signature(self, task_id: str, expires: int, signature: str) -> bool:
+        return hmac.compare_digest(self.socket_signature(task_id, expires).encode(), signature.encode())
 
     def digest(self, text: str) -> str:
         """A fingerprint that tells nothing about the text to whom only reads the database."""

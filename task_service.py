@@ -80,13 +80,15 @@ REMEMBERED_HOSTS = 10_000
 class Submission:
     """What a front end wants to run; `node_info` holds only members that RunningHub accepts, all strings.
 
-    `values` is the alternative to `node_info`: values by the keys of the form's schema. `batch` is the text
-    of all submissions that came with one Idempotency-Key.
+    `values` is the alternative to `node_info`: values by the keys of the form's schema. Of a model,
+    `run_options` is the whole body. `batch` is the text of all submissions that came with one
+    Idempotency-Key.
     """
 
     node_info: list[dict[str, str]] = field(default_factory=list)
     webapp_id: str | None = None
     workflow_id: str | None = None
+    model_path: str | None = None
     values: dict[str, Json] | None = None
     instance_type: str | None = None
     access_password: str | None = None
@@ -100,11 +102,18 @@ class Submission:
 
     @property
     def kind(self) -> Kind:
+        if self.model_path:
+            return Kind.MODEL
         return Kind.WORKFLOW if self.workflow_id else Kind.WEBAPP
 
     @property
     def target(self) -> str:
-        return self.workflow_id or self.webapp_id or ""
+        return self.workflow_id or self.webapp_id or self.model_path or ""
+
+    @property
+    def has_form(self) -> bool:
+        """A model has none, and a workflow that is sent along is not the stored one."""
+        return self.kind is not Kind.MODEL and "workflow" not in self.run_options
 
     @property
     def text(self) -> str:
@@ -112,6 +121,7 @@ class Submission:
         parts: list[Any] = [self.webapp_id, self.node_info, self.instance_type, self.access_password]
         later: dict[str, Any] = {
             "workflow_id": self.workflow_id,
+            "model_path": self.model_path,
             "values": self.values,
             "run_options": self.run_options or None,
             "metadata": self.metadata,
@@ -218,6 +228,7 @@ class TaskService:
             kind=submission.kind,
             webapp_id=submission.webapp_id,
             workflow_id=submission.workflow_id,
+            model_path=submission.model_path,
             node_info=node_info,
             instance_type=submission.instance_type,
             run_options=submission.run_options,
@@ -269,6 +280,8 @@ class TaskService:
 
         Where the form cannot be obtained, validation is skipped.
         """
+        if not submission.has_form:
+            return submission.node_info, []
         kind, target = submission.kind, submission.target
         form = await self._forms.cached_or_fetch(kind, target)
         node_info, errors = _errors(form, submission)
@@ -324,12 +337,13 @@ class TaskService:
         task = await self.task(ref, principal)
         if not task.status.is_final and task.status is not TaskStatus.SUBMIT_UNKNOWN:
             raise NotFinal(f"The task is {task.status}; it can be run again when it is final.")
-        if not (task.webapp_id or task.workflow_id):
+        if not (task.webapp_id or task.workflow_id or task.model_path):
             raise NotFinal("This task was imported from RunningHub; its values are not known here.")
         return await self.submit(
             Submission(
                 webapp_id=task.webapp_id,
                 workflow_id=task.workflow_id,
+                model_path=task.model_path,
                 node_info=task.node_info,
                 instance_type=task.instance_type,
                 access_password=self._secret.decrypt(task.encrypted_password)
@@ -344,13 +358,13 @@ class TaskService:
             principal,
         )
 
-    async def host_of(self, webapp_id: str | None) -> str | None:
-        """The RunningHub host of an app; None: any. Raises what looking it up raises."""
-        if webapp_id is None:
+    async def host_of(self, target: str | None, kind: Kind = Kind.WEBAPP) -> str | None:
+        """The RunningHub host of an app or workflow; None: any. Raises what looking it up raises."""
+        if target is None:
             return None
-        if (base_url := self._app_hosts.base_url_of(Kind.WEBAPP, webapp_id)) is None:
-            await self._forms.get(Kind.WEBAPP, webapp_id)
-        return base_url or self._app_hosts.base_url_of(Kind.WEBAPP, webapp_id)
+        if (base_url := self._app_hosts.base_url_of(kind, target)) is None:
+            await self._forms.get(kind, target)
+        return base_url or self._app_hosts.base_url_of(kind, target)
 
     def file_uploaded(self, account: Account, file_name: str) -> None:
         """A file belongs to the host that it was uploaded to."""

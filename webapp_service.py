@@ -40,6 +40,7 @@ OUTPUTS = "/task/openapi/outputs"
 QUERY = "/openapi/v2/query"
 CANCEL = "/task/openapi/cancel"
 ACCOUNT = "/uc/openapi/accountStatus"
+UPLOAD_MEDIA = "/openapi/v2/media/upload/binary"
 QUEUE = "/openapi/v2/queue/status"
 WEBAPPS = "/openapi/v2/aiapp/list"
 
@@ -112,23 +113,35 @@ class WebappService:
 
     async def upload(self, account: Account, file: FileUpload) -> dict[str, str]:
         """Relay a file as it arrives; returns `{"fileName", "fileType"}`. Raises what reading it raised."""
-        headers, content = file.encode(account.client.with_key({"fileType": "input"}))
+        data = await self._upload(account, UPLOAD, account.client.with_key({"fileType": "input"}), file)
+        name, kind = data.get("fileName"), data.get("fileType")
+        if not isinstance(name, str) or not name:
+            raise unreadable()
+        return {"fileName": name, "fileType": kind if isinstance(kind, str) else "input"}
+
+    async def upload_media(self, account: Account, file: FileUpload) -> dict[str, Any]:
+        """The same with v2's upload, whose `data` also has a `download_url` for standard models."""
+        data = await self._upload(account, UPLOAD_MEDIA, {}, file)
+        if not isinstance(data.get("fileName"), str):
+            raise unreadable()
+        return data
+
+    async def _upload(
+        self, account: Account, path: str, fields: dict[str, str], file: FileUpload
+    ) -> dict[str, Any]:
+        headers, content = file.encode(fields)
         try:
             reply = await account.client.free_call(
                 "POST",
-                UPLOAD,
+                path,
                 pool=PoolName.FILES,
                 timeout_s=UPLOAD_TIMEOUT_S,
                 headers=headers,
                 content=content,
             )
-            data = _object(_uploaded(reply, file.filename))
+            return _object(_uploaded(reply, file.filename))
         except AppError as problem:
             raise file.error or problem from problem
-        name, kind = data.get("fileName"), data.get("fileType")
-        if not isinstance(name, str) or not name:
-            raise unreadable()
-        return {"fileName": name, "fileType": kind if isinstance(kind, str) else "input"}
 
     async def run(self, account: Account, run: Run) -> RunResult:
         """The paid call; never raises for what RunningHub or the network does."""
@@ -182,8 +195,15 @@ class WebappService:
 
     async def concurrent_limit(self, account: Account) -> int | None:
         """How many tasks the account may run at once (`queue/status`); None: RunningHub does not say."""
-        reply = await account.client.free_call("GET", QUEUE, timeout_s=PROBE_TIMEOUT_S)
+        reply = await self._queue_status(account)
         return count_of(json_object(reply.data).get("concurrentLimit")) or None if reply.code == 0 else None
+
+    async def queue_status(self, account: Account) -> dict[str, Any]:
+        """How many tasks the account may have at once and how many it has, as RunningHub returns it."""
+        return _object((await self._queue_status(account)).raise_for_code())
+
+    async def _queue_status(self, account: Account) -> Reply:
+        return await account.client.free_call("GET", QUEUE, timeout_s=PROBE_TIMEOUT_S)
 
     async def list_webapps(self, account: Account, *, current: int, size: int, sort: str) -> dict[str, Any]:
         """A page of RunningHub's own list of apps (`/openapi/v2/aiapp/list`), its `data`."""

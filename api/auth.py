@@ -2,13 +2,15 @@
 
 import hmac
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import cast
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.compat.errors import refusal_response
 from api.cors import cors_middleware
-from api.paths import HAS_TOKEN, PRINCIPAL, WEBHOOK_PREFIX, is_public, is_signed_link
+from api.paths import HAS_TOKEN, PRINCIPAL, WEBHOOK_PREFIX, is_public, is_runninghub_path, is_signed_link
 from api.problems import problem_response
 from config import Settings
 from errors import AppError, ForbiddenHost, Unauthorized
@@ -17,9 +19,38 @@ from users.jwt_verifier import InvalidJwt
 from users.tokens import is_user_token
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# What clients built for RunningHub send as Host, whatever address they call.
+RUNNINGHUB_HOSTS = frozenset({"www.runninghub.cn", "www.runninghub.ai"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 RawHeaders = dict[bytes, bytes]
+
+
+class Tokens:
+    """Whose token it is: an access token is the operator's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.are_needed = settings.needs_token
+        self._digests = [
+            token_digest(token.get_secret_value().encode(errors="surrogateescape"))
+            for token in settings.access_tokens
+        ]
+
+    async def principal(self, scope: Scope, token: bytes) -> Principal:
+        """Raises Unauthorized."""
+        digest = token_digest(token)
+        # Every token is compared, so that the time taken does not reveal which one matches.
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        if any(matches):
+            return OPERATOR
+        services = getattr(scope["app"].state, "services", None)
+        try:
+            principal = await services.authenticator.user(token) if token and services else None
+        except InvalidJwt as exc:
+            raise Unauthorized(str(exc)) from exc
+        if principal is None:
+            raise Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
+        return cast(Principal, principal)
 
 
 class AuthMiddleware:
@@ -32,13 +63,9 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._token_digests = [
-            token_digest(token.get_secret_value().encode(errors="surrogateescape"))
-            for token in settings.access_tokens
-        ]
-        self._needs_token = settings.needs_token
-        self._hosts = LOOPBACK_HOSTS | {_host_name(host) for host in settings.allowed_hosts}
-        self._webhook_host = _host_name(urlsplit(settings.public_url or "").netloc)
+        self._tokens = Tokens(settings)
+        self._hosts = LOOPBACK_HOSTS | {host_name(host) for host in settings.allowed_hosts}
+        self._webhook_host = host_name(urlsplit(settings.public_url or "").netloc)
         self._cors = cors_middleware(app, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,19 +74,22 @@ class AuthMiddleware:
             try:
                 await self._authenticate(scope)
             except AppError as problem:
-                app = problem_response(problem)
+                app = _response(scope, problem)
         await app(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> None:
         """Set the request's principal. Raises the problem to respond with."""
         headers: RawHeaders = dict(scope["headers"])
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         token = bearer_token(headers.get(b"authorization", b""))
-        if not self._needs_token:
-            refusal = self._host_refusal(path, headers)
+        if not self._tokens.are_needed:
+            refusal = self._host_refusal(scope, path, headers)
             refusal = refusal or self._origin_refusal(scope["method"], path, headers)
             if refusal:
                 raise refusal
+        if is_runninghub_path(path):
+            return  # its clients send the key in several places: the routes look there and check it
+        if not self._tokens.are_needed:
             # Everybody here is the operator, except for who presents the token of a user.
             if not is_user_token(token) or is_public(path):
                 scope[PRINCIPAL] = OPERATOR
@@ -67,33 +97,20 @@ class AuthMiddleware:
         elif is_public(path):
             return
         try:
-            scope[PRINCIPAL], scope[HAS_TOKEN] = await self._principal(scope, token), True
+            scope[PRINCIPAL], scope[HAS_TOKEN] = await self._tokens.principal(scope, token), True
         except Unauthorized:
             if not is_signed_link(path, scope["query_string"]):
                 raise
 
-    async def _principal(self, scope: Scope, token: bytes) -> Principal:
-        """Raises Unauthorized."""
-        digest = token_digest(token)
-        # Every token is compared, so that the time taken does not reveal which one matches.
-        matches = [hmac.compare_digest(digest, known) for known in self._token_digests]
-        if any(matches):
-            return OPERATOR
-        services = getattr(scope["app"].state, "services", None)
-        try:
-            principal = await services.authenticator.user(token) if token and services else None
-        except InvalidJwt as exc:
-            raise Unauthorized(str(exc)) from exc
-        if principal is None:
-            raise Unauthorized("Send one of the service's access tokens: Authorization: Bearer <token>.")
-        return cast(Principal, principal)
-
-    def _host_refusal(self, path: str, headers: RawHeaders) -> AppError | None:
-        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+    def _host_refusal(self, scope: Scope, path: str, headers: RawHeaders) -> AppError | None:
+        host = host_name(headers.get(b"host", b"").decode("latin-1"))
         if host in self._hosts or "*" in self._hosts:
             return None
         # RunningHub calls PUBLIC_URL; that route is protected by the signature in its path.
         if host and host == self._webhook_host and path.startswith(WEBHOOK_PREFIX):
+            return None
+        # From another machine, or with a name that a web page can choose, this could be DNS rebinding.
+        if host in RUNNINGHUB_HOSTS and is_runninghub_path(path) and _is_from_loopback(scope):
             return None
         return ForbiddenHost(
             "Without ACCESS_TOKENS this service responds only to loopback names. "
@@ -115,6 +132,23 @@ class AuthMiddleware:
         )
 
 
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _response(scope: Scope, problem: AppError) -> ASGIApp:
+    return refusal_response(problem) if is_runninghub_path(_path(scope)) else problem_response(problem)
+
+
+def _is_from_loopback(scope: Scope) -> bool:
+    client = scope.get("client")
+    try:
+        return client is not None and ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
 def token_digest(token: bytes) -> bytes:
     """What is compared and counted in place of a token."""
     return sha256(token).digest()
@@ -126,7 +160,7 @@ def bearer_token(authorization: bytes) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """A Host header without its port; an IPv6 address keeps its brackets."""
     name, _, port = host.rpartition(":")
     return (name if port.isdecimal() else host).lower()

@@ -8,7 +8,7 @@ from errors import InvalidRequest
 
 BODY_S = 60.0
 UPLOAD_S = 300.0
-UPLOAD_PATH = "/upload"
+UPLOAD_PATHS = frozenset({"/upload", "/task/openapi/upload", "/openapi/v2/media/upload/binary"})
 
 
 class BodyTimeoutMiddleware:
@@ -23,7 +23,7 @@ class BodyTimeoutMiddleware:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        allowed_s = self._upload_s if scope["path"] == UPLOAD_PATH else self._body_s
+        allowed_s = self._upload_s if scope["path"] in UPLOAD_PATHS else self._body_s
         deadline = asyncio.get_running_loop().time() + allowed_s
         is_complete = False
 

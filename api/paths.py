@@ -4,6 +4,11 @@ import re
 
 WEBHOOK_PREFIX = "/webhooks/runninghub/"
 
+# The paths of RunningHub's own API; their routes are in `api.routers.runninghub_compat`. ComfyUI's proxy is
+# here because its paths contain a key, which must not be logged.
+PROXY_PREFIXES = ("/proxy/", "/proxy-plus/")
+RUNNINGHUB_PREFIXES = ("/task/openapi/", "/uc/", "/api/", "/openapi/", *PROXY_PREFIXES)
+
 # Served without a token. /docs and what it loads are here because a browser cannot send a token for a page:
 # behind one, nobody could reach Swagger UI's Authorize button. They describe the API and contain no data.
 PUBLIC_PATHS = frozenset({"/", "/health", "/favicon.ico", "/docs", "/openapi.json"})
@@ -16,6 +21,11 @@ OUTPUT_PATH = re.compile(r"/tasks/[^/]+/outputs/[^/]+")
 PRINCIPAL = "runninghub_gateway.principal"
 # In a request's scope: a valid token was sent.
 HAS_TOKEN = "runninghub_gateway.has_token"  # noqa: S105 - a name
+
+
+def is_runninghub_path(path: str) -> bool:
+    """Whether a client built for RunningHub calls it: it responds in RunningHub's envelope."""
+    return path.startswith(RUNNINGHUB_PREFIXES)
 
 
 def is_signed_link(path: str, query: bytes) -> bool:

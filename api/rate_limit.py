@@ -27,17 +27,20 @@ class RateLimiter:
         # A fixed window from a client's first call: one counter per client, and Retry-After is exact.
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    def upload_slot(self, request: Request) -> AbstractContextManager[None]:
+    def upload_slot(self, request: Request, token: bytes | None = None) -> AbstractContextManager[None]:
         """For as long as an upload takes. Raises RateLimited where too many are in progress."""
-        return self._upload_slots.used_by(self._client(request))
+        return self._upload_slots.used_by(self._client(request, token))
 
-    async def check(self, request: Request) -> None:
-        """Raise RateLimited when the client has used up its minute."""
+    async def check(self, request: Request, token: bytes | None = None) -> None:
+        """Raise RateLimited when the client has used up its minute.
+
+        `token` where it was not sent as a bearer token.
+        """
         own = _principal(request).limits.calls_per_minute
         per_minute = self._per_minute if own is None else own
         if not per_minute:
             return
-        limit, client = RateLimitItemPerMinute(per_minute), self._client(request)
+        limit, client = RateLimitItemPerMinute(per_minute), self._client(request, token)
         if await self._limiter.hit(limit, client):
             return
         window = await self._limiter.get_window_stats(limit, client)
@@ -46,12 +49,12 @@ class RateLimiter:
             retry_after=max(1, math.ceil(window.reset_time - time.time())),
         )
 
-    def _client(self, request: Request) -> str:
+    def _client(self, request: Request, token: bytes | None) -> str:
         if (owner := _principal(request).owner) is not None:
             return f"user {owner}"
         if self._by_token:
-            token = bearer_token(request.headers.get("authorization", "").encode("latin-1"))
-            return token_digest(token).hex()
+            bearer = bearer_token(request.headers.get("authorization", "").encode("latin-1"))
+            return token_digest(bearer if token is None else token).hex()
         return request.client.host if request.client else "unknown"
 
 

@@ -7,7 +7,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.paths import WEBHOOK_PREFIX
+from api.paths import PROXY_PREFIXES, WEBHOOK_PREFIX
 from logs import ACCESS_LOGGER, request_id
 
 logger = logging.getLogger(ACCESS_LOGGER)
@@ -75,7 +75,10 @@ def _log_request(scope: Scope, status: int, seconds: float) -> None:
 
 
 def loggable_path(path: str) -> str:
-    """The path of a request as it may be logged: a webhook's signature is as good as a password."""
+    """The path of a request as it may be logged: without the signature of a webhook, or a key."""
+    for proxy in PROXY_PREFIXES:
+        if path.startswith(proxy):
+            return f"{proxy}***"
     before, prefix, rest = path.partition(WEBHOOK_PREFIX)
     if prefix:
         path = f"{before}{prefix}{rest.partition('/')[0]}/***"

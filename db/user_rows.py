@@ -208,9 +208,13 @@ class UserRows:
         """Whether this month's tasks of the user have cost as many coins as allowed."""
         if owner is None or not limits.coins_per_month:
             return False
+        return await self.coins_this_month(owner) >= limits.coins_per_month
+
+    async def coins_this_month(self, owner: str) -> float:
+        """What the user's tasks that ended this month have cost."""
         this_month = {"owner": owner, "since_ms": _month_start_ms(self._clock())}
-        ((spent,),) = await self._file.read(queries.SUM_COINS, this_month)
-        return bool(spent >= limits.coins_per_month * MICROS)
+        ((micros,),) = await self._file.read(queries.SUM_COINS, this_month)
+        return float(micros) / MICROS
 
     # Usage
 

@@ -15,12 +15,21 @@ _UNSAFE_IN_FILENAME = re.compile(r"[^\w.-]+")
 _EXTENDED_FILENAME = re.compile(r"filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.ASCII | re.IGNORECASE)
 
 
+# Of the parts beside the file.
+_MAX_FIELDS = 20
+_MAX_FIELD_BYTES = 1000
+
+
 class MultipartReader:
-    """Finds the first part named `file` of a multipart body; all other parts are dropped."""
+    """Finds the first part named `file` of a multipart body.
+
+    `fields` are the first and short ones of the parts without a file name, as far as they were read.
+    """
 
     def __init__(self, boundary: bytes, max_bytes: int) -> None:
         self.filename = ""
         self.content_type = ""
+        self.fields: dict[str, str] = {}
         self.file_size = 0
         self.file_offset = 0  # of the file's first byte in the body
         self.bytes_read = 0
@@ -29,6 +38,8 @@ class MultipartReader:
         self.is_body_complete = False
         self._max_bytes = max_bytes
         self._is_in_file = False
+        self._field_name: str | None = None
+        self._field_value = b""
         self._headers: dict[bytes, bytes] = {}
         self._header_name = b""
         self._header_value = b""
@@ -82,6 +93,8 @@ class MultipartReader:
         disposition = self._headers.get(b"content-disposition", b"")
         _, options = parse_options_header(disposition)
         filename = _client_filename(disposition, options)
+        if filename is None and len(self.fields) < _MAX_FIELDS:
+            self._field_name = options.get(b"name", b"")[:_MAX_FIELD_BYTES].decode(errors="replace")
         if self.is_file_complete or options.get(b"name") != b"file" or filename is None:
             return
         self._is_in_file = True
@@ -89,6 +102,9 @@ class MultipartReader:
         self.content_type = _safe_media_type(self._headers.get(b"content-type", b""))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field_name is not None:
+            self._field_value += data[start : min(end, start + _MAX_FIELD_BYTES)]
+            self._field_value = self._field_value[:_MAX_FIELD_BYTES]
         if not self._is_in_file:
             return
         if not self.file_offset:
@@ -99,6 +115,9 @@ class MultipartReader:
     def _on_part_end(self) -> None:
         self.is_file_complete = self.is_file_complete or self._is_in_file
         self._is_in_file = False
+        if self._field_name is not None:
+            self.fields[self._field_name] = self._field_value.decode(errors="replace")
+        self._field_name, self._field_value = None, b""
 
     def _on_end(self) -> None:
         self.is_body_complete = True

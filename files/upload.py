@@ -1,7 +1,7 @@
 """Converts a client's multipart upload, while it arrives, into the body that is sent to RunningHub."""
 
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from files.multipart_reader import MultipartReader, file_too_large, invalid_file, read_boundary
 
@@ -14,6 +14,8 @@ class FileUpload:
     """A file whose first bytes have been read; the rest is read from the client while it is sent on.
 
     `error` is what interrupted the reading: an HTTP client reports it only as a failed connection.
+    `before_end`, where it is set, gets the form's fields when the whole request has been read; what it raises
+    breaks the upload off, so that RunningHub stores nothing.
     """
 
     def __init__(
@@ -26,10 +28,16 @@ class FileUpload:
         self.filename = reader.filename
         self.content_type = reader.content_type
         self.error: Exception | None = None
+        self.before_end: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
         self._reader = reader
         self._first_bytes = first_bytes
         self._chunks = chunks
         self._max_length = max_length
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The form's other fields, as far as they have been read."""
+        return self._reader.fields
 
     def encode(self, fields: Mapping[str, str]) -> tuple[dict[str, str], AsyncIterator[bytes]]:
         """The headers and the body of a request that contains `fields` and the file; can be used once."""
@@ -48,6 +56,7 @@ class FileUpload:
         while not self._reader.is_file_complete:
             for data in await self._read():
                 yield data
+        await self._check_end()
         yield tail
         for data in self._epilogue():
             yield data
@@ -59,6 +68,17 @@ class FileUpload:
                 raise invalid_file("The request ended in the middle of the file.")
             return self._reader.feed(chunk)
         except Exception as exc:  # whatever it is, the caller must get it back
+            self.error = exc
+            raise
+
+    async def _check_end(self) -> None:
+        if self.before_end is None:
+            return
+        try:
+            while not self._reader.is_body_complete and (chunk := await anext(self._chunks, None)):
+                self._reader.feed(chunk)
+            await self.before_end(self.fields)
+        except Exception as exc:  # as in `_read`
             self.error = exc
             raise
 

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 from starlette.routing import Route
 
+from api.paths import is_runninghub_path
 from config import ServerSettings, Settings
 from errors import AppError
 from main import create_app
@@ -255,7 +256,15 @@ def test_every_shell_block_is_valid_bash(page: str) -> None:
 
 @both("api")
 def test_every_route_is_listed(page: str) -> None:
-    assert set(names(table_with(page, "POST /submit_task"))) == served_routes()
+    assert set(names(table_with(page, "POST /submit_task"))) == {
+        route for route in served_routes() if not is_runninghub_path(route.partition(" ")[2])
+    }
+
+
+@both("compatibility")
+def test_every_route_of_runninghubs_is_listed(page: str) -> None:
+    listed = set(names(table_with(page, "POST /task/openapi/ai-app/run")))
+    assert listed == {route for route in served_routes() if is_runninghub_path(route.partition(" ")[2])}
 
 
 @in_both_readmes

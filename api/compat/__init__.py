@@ -1,0 +1,1 @@
+"""RunningHub's own routes, for clients built for it: one module per part of a call."""
