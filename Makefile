@@ -83,6 +83,7 @@ lock: .venv/bin/python
 client: .venv/run
 	$(BIN)/python -c 'import json, main; print(json.dumps(main.app.openapi()))' > client/openapi.json
 	cd client && npm ci --ignore-scripts && npm run generate && npm run build
+	cp client/dist/gateway.js web/vendor/gateway.js
 
 screenshots: .venv/dev
 	$(BIN)/python docs/take_screenshots.py

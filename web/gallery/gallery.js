@@ -1,7 +1,7 @@
 // Owns the first screen: cards of the apps that were run here, and of RunningHub's own list, with a search.
 
 import { appRoute } from '../logic/routes.js';
-import { knownApps, readApps, sort, sortBy, sources } from '../state/apps.js';
+import { readApps, sort, sortBy, sources } from '../state/apps.js';
 import { onBack } from '../state/connection.js';
 import { navigate } from '../state/router.js';
 import { AppSearch } from '../header/app_search.js';
@@ -24,23 +24,23 @@ export function Gallery() {
     readApps(sources.used);
     if (!sources.runninghub.isLoaded.value) readApps(sources.runninghub);
   }, []);
-  const used = sources.used.isMissing.value ? knownApps.value : sources.used.apps.value;
-  const isEmpty = sources.used.isLoaded.value && !used.length;
+  const isNothingUsed = sources.used.isLoaded.value && !sources.used.apps.value.length;
   return html`
     <div class="gallery-page">
       <div class="gallery-head">
         <h1 id="gallery-title">${t('galleryTitle')}</h1>
         <p class="soft">${t('galleryText')}</p>
-        <${AppSearch} id="app-id" value=${search} onInput=${setSearch} onOpen=${(id) => navigate(appRoute(id))} />
+        <${AppSearch}
+          id="app-id"
+          value=${search}
+          onInput=${setSearch}
+          onOpen=${(id) => navigate(appRoute(id))}
+        />
       </div>
-      ${!isEmpty && html`<${Section} title=${t('usedApps')} source=${sources.used} apps=${used} search=${search} />`}
-      ${
-        !sources.runninghub.isMissing.value &&
-        html`<${Section} title=${t('runninghubApps')} source=${sources.runninghub} search=${search}>
+      ${!isNothingUsed && html`<${Section} title=${t('usedApps')} source=${sources.used} search=${search} />`}
+      <${Section} title=${t('runninghubApps')} source=${sources.runninghub} search=${search}>
         <${SortChoice} />
-      <//>`
-      }
-      ${sources.runninghub.isMissing.value && isEmpty && html`<${Section} title=${t('tryApps')} source=${sources.used} apps=${knownApps.value} search="" />`}
+      <//>
     </div>
   `;
 }
@@ -62,7 +62,8 @@ function SortChoice() {
   `;
 }
 
-function Section({ title, source, apps = source.apps.value, search, children }) {
+function Section({ title, source, search, children }) {
+  const apps = source.apps.value;
   const isMeant = (app) =>
     `${app.webappName} ${app.description} ${app.webappId}`
       .toLowerCase()

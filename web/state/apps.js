@@ -1,14 +1,12 @@
 // Owns the apps: their names, the lists of the gallery, and the one that is open.
 
 import { getForm, listWebapps } from '../service/api.js';
-import { remember, remembered, rememberInTab, rememberedInTab } from '../service/storage.js';
+import { remember, remembered } from '../service/storage.js';
 import { computed, signal } from '../ui/html.js';
 import { createForm } from './form.js';
 
 const PAGE = 24;
 const MOST_NAMES = 200;
-// The sample app of RunningHub's documentation; the simulator has it, too.
-export const SAMPLE = { webappId: '1992755951447109633', webappName: '【c0029】基础LoRA配合提示词文生图' };
 
 const names = signal(remembered('appNames', {}));
 export const appName = (webappId) => names.value[webappId] ?? null;
@@ -21,15 +19,11 @@ export const openProblem = signal(null);
 export const sources = { used: createSource('used'), runninghub: createSource('runninghub') };
 export const sort = signal('RECOMMEND');
 
-const areListsMissing = computed(() => sources.used.isMissing.value);
-
-/** Apps to offer for switching: used here first; those opened in this browser where there is no list. */
+/** Apps to offer for switching: those used here, else those opened in this browser. */
 export const knownApps = computed(() => {
-  const listed = sources.used.apps.value;
+  if (sources.used.apps.value.length) return sources.used.apps.value;
   const opened = Object.entries(names.value).map(([webappId, webappName]) => ({ webappId, webappName }));
-  const others = opened.filter((app) => !listed.some(({ webappId }) => webappId === app.webappId));
-  const known = [...listed, ...(areListsMissing.value ? others : [])];
-  return known.length ? known : [SAMPLE];
+  return opened.length ? opened : sources.runninghub.apps.value;
 });
 
 function createSource(name) {
@@ -39,7 +33,6 @@ function createSource(name) {
     cursor: signal(null),
     isLoading: signal(false),
     isLoaded: signal(false),
-    isMissing: signal(false),
     problem: signal(null),
   };
 }
@@ -57,8 +50,7 @@ export async function readApps(source, { isNextPage = false } = {}) {
     source.cursor.value = page.next_cursor;
     rememberNames(page.webapps);
   } catch (problem) {
-    source.isMissing.value = problem.code === 'not_found';
-    if (!source.isMissing.value) source.problem.value = problem;
+    source.problem.value = problem;
   }
   source.isLoaded.value = true;
   source.isLoading.value = false;
@@ -96,6 +88,3 @@ export async function openApp(webappId) {
 
 /** The open form, if it is this app's. */
 export const formOf = (webappId) => (form.value?.app.webappId === webappId ? form.value : null);
-
-export const lastVisited = () => rememberedInTab('lastApp');
-export const rememberVisit = (webappId) => rememberInTab('lastApp', webappId);

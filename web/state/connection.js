@@ -1,14 +1,6 @@
 // Owns whether the service can be reached, and what is known of it: health, accounts, the access token.
 
-import {
-  getAccount,
-  getAccounts,
-  getHealth,
-  hasToken,
-  onReachable,
-  onUnauthorized,
-  setToken,
-} from '../service/api.js';
+import { getAccounts, getHealth, hasToken, onReachable, onUnauthorized, setToken } from '../service/api.js';
 import { computed, signal } from '../ui/html.js';
 
 const RETRY_MS = 2_000;
@@ -53,7 +45,9 @@ async function readHealth() {
   health.value = await getHealth().catch(() => health.value);
 }
 
+// Once dismissed, other calls that are refused do not bring the dialog back.
 function requestToken(wasRefused) {
+  if (isLocked.value) return Promise.resolve(false);
   return new Promise((resolve) => {
     tokenRequest.value = { wasRefused, resolve };
   });
@@ -82,16 +76,10 @@ export function forgetToken() {
   location.reload();
 }
 
-/** Accounts for the operator; the first account alone where the service has no /accounts yet; none for users. */
+/** The accounts, for the operator; a user's token may not see them. */
 export async function readAccounts({ isForced = false } = {}) {
   if (!isForced && Date.now() - accountsReadAt < ACCOUNTS_AGE_MS) return;
   accountsReadAt = Date.now();
-  accounts.value = await getAccounts()
-    .then((found) => found.accounts)
-    .catch((problem) => (problem.code === 'not_found' ? firstAccount() : []));
-}
-
-async function firstAccount() {
-  const account = await getAccount().catch(() => null);
-  return account ? [{ name: 'default', state: 'ok', message: null, ...account }] : [];
+  const found = await getAccounts().catch(() => ({ accounts: [] }));
+  accounts.value = found.accounts;
 }

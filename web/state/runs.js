@@ -1,14 +1,6 @@
 // Owns presses of Run: one paid call for each, batches, and what becomes of a call whose outcome is unknown.
 
-import {
-  cancelTask,
-  getTask,
-  listTasks,
-  Problem,
-  rerunTask,
-  submitTask,
-  submitTasks,
-} from '../service/api.js';
+import { cancelTask, getTask, listTasks, rerunTask, submitTask, submitTasks } from '../service/api.js';
 import { rememberInTab, rememberedInTab } from '../service/storage.js';
 import { attemptFor, isOutcomeOpen, newKey, withAttempt, withoutAttempt } from '../logic/attempts.js';
 import { runsOf } from '../logic/batch.js';
@@ -116,7 +108,7 @@ async function runBatch(form, values) {
   const attempt = known ?? { fingerprint, key: newKey(), submissions: batchSubmissions(form, values) };
   keepAttempts(withAttempt(attempts.value, attempt));
   try {
-    const { results } = await submitAll(attempt.submissions, attempt.key);
+    const { results } = await submitTasks(attempt.submissions, attempt.key);
     keepAttempts(withoutAttempt(attempts.value, attempt));
     await showBatch(form, results);
   } catch (problem) {
@@ -129,25 +121,6 @@ function batchSubmissions(form, values) {
   return values.map((run, index) => submissionFor(form, run, { batch, run: index, of: values.length }));
 }
 
-/** One call for all; one after the other where the service has no /submit_tasks. */
-async function submitAll(submissions, key) {
-  try {
-    return await submitTasks(submissions, key);
-  } catch (problem) {
-    if (problem.code !== 'not_found') throw problem;
-  }
-  const results = [];
-  for (const [index, submission] of submissions.entries()) {
-    results.push(await submitTask(submission, `${key}-${index}`).catch(asResult));
-  }
-  return { results };
-}
-
-function asResult(problem) {
-  if (problem.code === 'network') throw problem;
-  return { ...problem, status: problem.status, detail: problem.message, task_id: problem.taskId };
-}
-
 async function showBatch(form, results) {
   const ids = results.map((result) => result.task_id).filter(Boolean);
   const refused = results.find((result) => !result.task_id);
@@ -156,7 +129,7 @@ async function showBatch(form, results) {
     navigate(taskRoute(ids[0]));
   }
   if (!refused) return;
-  const problem = new Problem(refused);
+  const problem = { errors: [], ...refused, message: refused.detail };
   const others = showServerFaults(form, problem.errors);
   refusal.value = {
     problem,
@@ -208,7 +181,7 @@ let usualOfId = null;
 export async function readUsual(webappId) {
   if (usualOfId !== webappId) usual.value = null;
   usualOfId = webappId;
-  const query = { statuses: ['SUCCESS'], webappId, limit: USUAL_FROM };
+  const query = { status: 'SUCCESS', webapp_id: webappId, limit: USUAL_FROM };
   const page = await listTasks(query).catch(() => null);
   if (page && usualOfId === webappId) usual.value = usualOf(page.tasks, webappId);
 }

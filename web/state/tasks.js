@@ -1,7 +1,6 @@
 // Owns the tasks the page knows: the list of earlier ones with its filters and pages, and the one in view.
 
-import { deleteTask, getTask, listTasks } from '../service/api.js';
-import { followTask } from '../service/follow.js';
+import { deleteTask, followTask, getTask, listTasks, waitForTask } from '../service/api.js';
 import { isActive, isFinal } from '../logic/statuses.js';
 import { matchesSearch } from '../logic/prompts.js';
 import { dayStart } from '../logic/time.js';
@@ -15,6 +14,7 @@ const SEARCH_PAGE = 200;
 const SEARCHED_AT_ONCE = 2_000;
 const ENOUGH_FOUND = 30;
 const REFRESH_MS = 2_000;
+const WAIT_S = 25;
 const MOST_REFRESHED_ALONE = 20;
 
 export const NO_FILTERS = { status: 'all', webappId: '', from: '', to: '' };
@@ -27,6 +27,17 @@ export const listProblem = signal(null);
 const listed = signal([]);
 
 const bounds = ({ from, to }) => ({ after: dayStart(from), before: dayStart(to, 1) });
+
+/** The filters as the service takes them; the search is the page's own. */
+function queryOf({ status, webappId, from, to }) {
+  const { after, before } = bounds({ from, to });
+  return {
+    status: STATUS_FILTERS[status],
+    webapp_id: webappId || null,
+    created_after: after,
+    created_before: before,
+  };
+}
 
 /** The list as it is shown: loaded pages, filtered. */
 export const shownTasks = computed(() => {
@@ -98,9 +109,8 @@ async function readPage({ isNextPage = false, limit = PAGE } = {}) {
   const turn = ++reading;
   isLoading.value = true;
   try {
-    const { status, webappId } = filters.value;
-    const query = { statuses: STATUS_FILTERS[status], webappId, ...bounds(filters.value), limit };
-    const page = await listTasks({ ...query, cursor: isNextPage ? cursor.value : null });
+    const query = { ...queryOf(filters.value), limit, cursor: isNextPage ? cursor.value : null };
+    const page = await listTasks(query);
     if (turn !== reading) return;
     batch(() => {
       cursor.value = page.next_cursor;
@@ -119,13 +129,7 @@ async function readPage({ isNextPage = false, limit = PAGE } = {}) {
 
 /** News of what is active: the first page, and what lies further down one by one. */
 export async function refresh() {
-  const { status, webappId } = filters.value;
-  const page = await listTasks({
-    statuses: STATUS_FILTERS[status],
-    webappId,
-    ...bounds(filters.value),
-    limit: PAGE,
-  });
+  const page = await listTasks({ ...queryOf(filters.value), limit: PAGE });
   const ids = new Set(page.tasks.map((task) => task.id));
   const below = listed.value
     .filter((task) => isActive(task.status) && !ids.has(task.id))
@@ -182,11 +186,19 @@ async function follow(id) {
   const { signal: ended } = following;
   if (viewed.value && isFinal(viewed.value.status) && !isKeeping(viewed.value)) return;
   try {
-    const onTask = (task) => !ended.aborted && takeTasks([task]);
-    await followTask(id, { onTask, signal: ended });
-    if (!ended.aborted) await readKept(id, ended);
+    const onChange = (task) => !ended.aborted && takeTasks([task]);
+    await followTask(id, { onChange, signal: ended });
+    await readSettled(id, ended);
+    await readKept(id, ended);
   } catch (problem) {
     if (!ended.aborted) viewProblem.value = problem;
+  }
+}
+
+/** An unknown outcome may be settled elsewhere: by a webhook, or by a colleague. */
+async function readSettled(id, ended) {
+  while (!ended.aborted && viewed.value?.status === 'SUBMIT_UNKNOWN') {
+    takeTasks([await waitForTask(id, WAIT_S, ended)]);
   }
 }
 

@@ -10,7 +10,7 @@ const KNOWN_FAULTS = [
   [/^Is not one of the choices\.$/, 'mustBeChoice'],
 ];
 // Calls that may have been paid for: "try again" would be advice to pay twice.
-const MAY_BE_PAID = ['runninghub_timeout', 'internal_error', 'unreadable'];
+const MAY_BE_PAID = ['runninghub_timeout', 'internal_error', 'invalid_response', 'network', 'timeout'];
 
 /** What went wrong and what to do; RunningHub's own text is added, since it helps when asking for support. */
 export function problemText(problem) {
@@ -20,7 +20,7 @@ export function problemText(problem) {
     problem.retryAfter && !MAY_BE_PAID.includes(problem.code)
       ? t('tryAgainIn', { n: problem.retryAfter })
       : '';
-  const { code, msg } = problem.upstream ?? {};
+  const { code, msg } = problem.upstream ?? problem.problem?.upstream ?? {};
   const upstream = msg ? `(RunningHub ${code}: ${msg})` : '';
   return [text, wait, upstream].filter(Boolean).join(' ');
 }

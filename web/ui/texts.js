@@ -45,7 +45,6 @@ export const texts = {
   ],
   usedApps: ['在这里运行过', 'Used here'],
   runninghubApps: ['RunningHub 的应用', 'From RunningHub'],
-  tryApps: ['试一试', 'Try one'],
   noApps: ['这里还没有应用。', 'No apps here yet.'],
   noAppsFound: ['没有找到应用。', 'No app matches.'],
   sort: ['排序', 'Sort'],
@@ -352,6 +351,7 @@ export const texts = {
 
   tryAgainIn: ['请在 {n} 秒后重试。', 'Try again in {n} s.'],
   problem_network: ['服务没有响应，请检查网络。', 'The service did not respond. Check the connection.'],
+  problem_timeout: ['服务没有及时响应。', 'The service did not respond in time.'],
   problem_unauthorized: ['需要访问令牌。', 'An access token is required.'],
   problem_forbidden: ['没有权限这样做。', 'You are not allowed to do this.'],
   problem_webapp_not_found: [
@@ -409,7 +409,7 @@ export const texts = {
     '结果没有保存，RunningHub 的链接也已失效。',
     'The result was not kept, and RunningHub’s link has expired.',
   ],
-  problem_unreadable: ['服务的响应无法读取。', 'The service’s response cannot be read.'],
+  problem_invalid_response: ['服务的响应无法读取。', 'The service’s response cannot be read.'],
   problem_internal_error: [
     '服务出错了，详情在服务的日志里。',
     'The service failed; its log has the details.',

@@ -4,11 +4,11 @@ import test from 'node:test';
 import { attemptFor, isOutcomeOpen, withAttempt, withoutAttempt } from '../../../web/logic/attempts.js';
 
 for (const [problem, isOpen] of [
-  [{ status: undefined, code: 'network' }, true],
-  [{ status: 502, code: 'unreadable' }, true],
+  [{ status: 0, code: 'network' }, true],
+  [{ status: 502, code: 'invalid_response' }, true],
   [{ status: 504, code: 'runninghub_timeout' }, true],
   [{ status: 500, code: 'internal_error' }, true],
-  [{ status: 408, code: 'unreadable' }, true],
+  [{ status: 408, code: 'invalid_response' }, true],
   [{ status: 422, code: 'invalid_node_info' }, false],
   [{ status: 429, code: 'too_many_pending' }, false],
   [{ status: 503, code: 'runninghub_not_configured' }, false],
