@@ -235,6 +235,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks/{task_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The outgoing webhooks of a task */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{task_id}/deliveries/{delivery_id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an outgoing webhook again */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/accounts": {
         parameters: {
             query?: never;
@@ -278,6 +312,79 @@ export interface paths {
         };
         /** Apps that were run here, or RunningHub's own list */
         get: operations["list_webapps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All users that have a token */
+        get: operations["list_users"];
+        put?: never;
+        /** Create a user */
+        post: operations["create_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a user; the token is revoked, the tasks remain */
+        delete: operations["delete_user"];
+        options?: never;
+        head?: never;
+        /** Change a user's limits, apps or expiry */
+        patch: operations["change_user"];
+        trace?: never;
+    };
+    "/users/{name}/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new token; the old one is revoked */
+        post: operations["renew_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What tasks cost
+         * @description By the time when a task ended; deleted tasks are included. Users see their own usage.
+         */
+        get: operations["get_usage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -425,6 +532,57 @@ export interface components {
             /** Imageheight */
             imageHeight: number | null;
         };
+        /** DeliveriesResponse */
+        DeliveriesResponse: {
+            /** Deliveries */
+            deliveries: components["schemas"]["DeliveryResponse"][];
+        };
+        /** DeliveryAttemptResponse */
+        DeliveryAttemptResponse: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Status
+             * @description The receiver's HTTP status; null: no response.
+             */
+            status: number | null;
+            /**
+             * Error
+             * @description Why there was no response.
+             */
+            error: string | null;
+        };
+        /**
+         * DeliveryResponse
+         * @description One webhook, sent until it is received or given up.
+         */
+        DeliveryResponse: {
+            /**
+             * Id
+             * @description The header `webhook-id`, the same on every attempt.
+             */
+            id: string;
+            type: components["schemas"]["WebhookEvent"];
+            /** Url */
+            url: string;
+            state: components["schemas"]["DeliveryState"];
+            /** Attempts */
+            attempts: components["schemas"]["DeliveryAttemptResponse"][];
+            /**
+             * Next Try At
+             * @description While PENDING.
+             */
+            next_try_at: string | null;
+        };
+        /**
+         * DeliveryState
+         * @description What became of an outgoing webhook; FAILED ones are not sent again.
+         * @enum {string}
+         */
+        DeliveryState: "PENDING" | "DELIVERED" | "FAILED";
         /**
          * FieldInput
          * @description How a page shows one field, without knowing RunningHub.
@@ -483,6 +641,11 @@ export interface components {
             /** @constant */
             additionalProperties: false;
         };
+        /**
+         * GroupBy
+         * @enum {string}
+         */
+        GroupBy: "day" | "webapp" | "owner" | "account";
         /** HealthResponse */
         HealthResponse: {
             /**
@@ -543,6 +706,37 @@ export interface components {
             at: string;
         };
         /**
+         * Limits
+         * @description 0: no limit; null or left out: the setting for all users.
+         */
+        Limits: {
+            /**
+             * Max Active Tasks
+             * @description More wait: `user_limit`.
+             */
+            max_active_tasks?: number | null;
+            /**
+             * Max Pending Tasks
+             * @description More waiting tasks: 429.
+             */
+            max_pending_tasks?: number | null;
+            /**
+             * Tasks Per Day
+             * @description More per day (UTC): 429.
+             */
+            tasks_per_day?: number | null;
+            /**
+             * Coins Per Month
+             * @description Once a month's tasks (UTC) have cost as much: 402.
+             */
+            coins_per_month?: number | null;
+            /**
+             * Calls Per Minute
+             * @description More of the costly calls: 429.
+             */
+            calls_per_minute?: number | null;
+        };
+        /**
          * ListedWebapp
          * @description One app; its form is at `/get_node_info`.
          */
@@ -565,6 +759,26 @@ export interface components {
             tasks: number;
             /** Last Used At */
             last_used_at: string | null;
+        };
+        /** NewUserRequest */
+        NewUserRequest: {
+            /**
+             * Expires At
+             * @description When the token expires; null: never.
+             */
+            expires_at?: string | null;
+            /** @description A limit that is null again follows the setting. */
+            limits?: components["schemas"]["Limits"] | null;
+            /**
+             * Webapp Ids
+             * @description The only apps that the user may run; null: every app.
+             */
+            webapp_ids?: (string | number)[] | null;
+            /**
+             * Name
+             * @description Letters, digits, `.`, `_`, `-`, `@`.
+             */
+            name: string;
         };
         /**
          * NodeField
@@ -692,6 +906,81 @@ export interface components {
          * @enum {string}
          */
         OutputState: "KEEPING" | "KEPT" | "TOO_LARGE" | "LOST" | "DELETED" | "NOT_KEPT";
+        /**
+         * Problem
+         * @description The body of a 4xx or 5xx response (RFC 9457).
+         */
+        Problem: {
+            /**
+             * Type
+             * @description `/docs#problem-` and the `code`
+             */
+            type: string;
+            /** Title */
+            title: string;
+            /** Status */
+            status: number;
+            /**
+             * Detail
+             * @description What is wrong and what to do
+             */
+            detail: string;
+            code: components["schemas"]["ProblemCode"];
+            /**
+             * Errors
+             * @description What was wrong where
+             * @default null
+             */
+            errors: components["schemas"]["ProblemDetail"][] | null;
+            /**
+             * @description RunningHub's own `code` and `msg`
+             * @default null
+             */
+            upstream: components["schemas"]["Upstream"] | null;
+            /**
+             * Task Id
+             * @description The task that it left behind, or that has the id already
+             * @default null
+             */
+            task_id: string | null;
+            /**
+             * Request Id
+             * @description Of an error in this service: where the log has it
+             * @default null
+             */
+            request_id: string | null;
+        };
+        /** @enum {string} */
+        ProblemCode: "already_known" | "body_too_large" | "budget_exceeded" | "database_unavailable" | "file_too_large" | "forbidden" | "forbidden_host" | "idempotency_key_reused" | "insufficient_balance" | "internal_error" | "invalid_node_info" | "invalid_request" | "method_not_allowed" | "not_cancellable" | "not_deletable" | "not_final" | "not_found" | "not_unknown" | "output_gone" | "output_not_found" | "output_unavailable" | "quota_exceeded" | "range_not_satisfiable" | "rate_limited" | "runninghub_not_configured" | "runninghub_rejected" | "runninghub_timeout" | "runninghub_unavailable" | "task_not_found" | "too_many_pending" | "unauthorized" | "unsupported_file" | "user_exists" | "user_not_found" | "webapp_not_found" | "workflow_not_found";
+        /**
+         * ProblemDetail
+         * @description What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form.
+         */
+        ProblemDetail: {
+            /** Msg */
+            msg: string;
+            /**
+             * Loc
+             * @default null
+             */
+            loc: (string | number)[] | null;
+            /**
+             * Nodeid
+             * @default null
+             */
+            nodeId: string | null;
+            /**
+             * Fieldname
+             * @default null
+             */
+            fieldName: string | null;
+            /**
+             * Allowed
+             * @description The first choices, where there are choices
+             * @default null
+             */
+            allowed: string[] | null;
+        };
         /** QueryRequest */
         QueryRequest: {
             /**
@@ -735,23 +1024,31 @@ export interface components {
          * @description Each item is a body of `/submit_task`; a wrong one gets its own problem and stops no other.
          */
         SubmitManyRequest: {
-            /** Tasks */
-            tasks: {
-                [key: string]: unknown;
-            }[];
+            /**
+             * Tasks
+             * @example [
+             *       {
+             *         "nodeInfoList": [
+             *           {
+             *             "fieldName": "text",
+             *             "fieldType": "STRING",
+             *             "fieldValue": "a cat",
+             *             "nodeId": "15"
+             *           }
+             *         ],
+             *         "webappId": "1992755951447109633"
+             *       }
+             *     ]
+             */
+            tasks: components["schemas"]["SubmitRequest"][];
         };
         /**
          * SubmitManyResponse
-         * @description One result for each task, in order.
+         * @description One result for each task, in order; `status` is the HTTP status that the task alone would have.
          */
         SubmitManyResponse: {
-            /**
-             * Results
-             * @description `status` is the HTTP status that the task alone would have: 202 with the members of SubmitResponse (its own status as `task_status`), otherwise the members of Problem.
-             */
-            results: {
-                [key: string]: unknown;
-            }[];
+            /** Results */
+            results: (components["schemas"]["SubmittedTask"] | components["schemas"]["Problem"])[];
         };
         /** SubmitRequest */
         SubmitRequest: {
@@ -820,6 +1117,12 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
+             * Webhook Url
+             * @description Where this task's end is posted, instead of WEBHOOK_URL. Requires WEBHOOK_SECRET.
+             * @example null
+             */
+            webhook_url?: string | null;
+            /**
              * Deadline S
              * @description A task that is not final after so many seconds is cancelled, at RunningHub too.
              * @example null
@@ -851,6 +1154,26 @@ export interface components {
             fieldName: string;
             /** Message */
             message: string;
+        };
+        /**
+         * SubmittedTask
+         * @description The members of SubmitResponse; the task's own status is `task_status`.
+         */
+        SubmittedTask: {
+            /**
+             * Status
+             * @constant
+             */
+            status: 202;
+            /** Task Id */
+            task_id: string;
+            task_status: components["schemas"]["TaskStatus"];
+            /** Runninghub Task Id */
+            runninghub_task_id: string | null;
+            /** Queue Position */
+            queue_position: number | null;
+            /** Warnings */
+            warnings: components["schemas"]["SubmitWarning"][];
         };
         /**
          * Tag
@@ -1000,6 +1323,143 @@ export interface components {
             fileType: string;
         };
         /**
+         * Upstream
+         * @description What RunningHub returned.
+         */
+        Upstream: {
+            /** Code */
+            code: number;
+            /** Msg */
+            msg: string;
+        };
+        /**
+         * Usage
+         * @description Tasks that have ended; sums are exact decimal numbers as text.
+         */
+        Usage: {
+            /** Tasks */
+            tasks: number;
+            /** Succeeded */
+            succeeded: number;
+            /** Failed */
+            failed: number;
+            /** Coins */
+            coins: string;
+            /** Money */
+            money: string;
+            /** Third Party Money */
+            third_party_money: string;
+            /** Run Seconds */
+            run_seconds: string;
+        };
+        /**
+         * UsageOfGroup
+         * @description The members that were grouped by are present.
+         */
+        UsageOfGroup: {
+            /** Tasks */
+            tasks: number;
+            /** Succeeded */
+            succeeded: number;
+            /** Failed */
+            failed: number;
+            /** Coins */
+            coins: string;
+            /** Money */
+            money: string;
+            /** Third Party Money */
+            third_party_money: string;
+            /** Run Seconds */
+            run_seconds: string;
+            /**
+             * Day
+             * @description `2026-11-23`, UTC
+             */
+            day?: string | null;
+            /** Webapp Id */
+            webapp_id?: string | null;
+            /** Owner */
+            owner?: string | null;
+            /** Account */
+            account?: string | null;
+        };
+        /** UsageResponse */
+        UsageResponse: {
+            /** Usage */
+            usage: components["schemas"]["UsageOfGroup"][];
+            total: components["schemas"]["Usage"];
+        };
+        /**
+         * UserChanges
+         * @description What is left out stays as it is.
+         */
+        UserChanges: {
+            /**
+             * Expires At
+             * @description When the token expires; null: never.
+             */
+            expires_at?: string | null;
+            /** @description A limit that is null again follows the setting. */
+            limits?: components["schemas"]["Limits"] | null;
+            /**
+             * Webapp Ids
+             * @description The only apps that the user may run; null: every app.
+             */
+            webapp_ids?: (string | number)[] | null;
+        };
+        /** UserResponse */
+        UserResponse: {
+            /** Name */
+            name: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Limits
+             * @description The user's own; null: the setting applies.
+             */
+            limits: {
+                [key: string]: number | null;
+            };
+            /** Webapp Ids */
+            webapp_ids: string[] | null;
+        };
+        /** UserWithTokenResponse */
+        UserWithTokenResponse: {
+            /** Name */
+            name: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Limits
+             * @description The user's own; null: the setting applies.
+             */
+            limits: {
+                [key: string]: number | null;
+            };
+            /** Webapp Ids */
+            webapp_ids: string[] | null;
+            /**
+             * Token
+             * @description Shown only this once.
+             */
+            token: string;
+        };
+        /** UsersResponse */
+        UsersResponse: {
+            /** Users */
+            users: components["schemas"]["UserResponse"][];
+        };
+        /**
          * WaitCode
          * @description Why a PENDING task is not running; `waiting.code` of the HTTP contract.
          * @enum {string}
@@ -1061,6 +1521,12 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * WebhookEvent
+         * @description What an outgoing webhook reports; `type` in its body.
+         * @enum {string}
+         */
+        WebhookEvent: "task.succeeded" | "task.failed" | "task.cancelled" | "task.unknown" | "task.outputs_kept";
+        /**
          * WorkflowForm
          * @description The form of a plain workflow; it has no name, description, covers or tags.
          */
@@ -1091,91 +1557,6 @@ export interface components {
              * @constant
              */
             truncated?: true;
-        };
-        /** @enum {string} */
-        ProblemCode: "already_known" | "body_too_large" | "budget_exceeded" | "database_unavailable" | "file_too_large" | "forbidden" | "forbidden_host" | "idempotency_key_reused" | "insufficient_balance" | "internal_error" | "invalid_node_info" | "invalid_request" | "method_not_allowed" | "not_cancellable" | "not_deletable" | "not_final" | "not_found" | "not_unknown" | "output_gone" | "output_not_found" | "output_unavailable" | "quota_exceeded" | "range_not_satisfiable" | "rate_limited" | "runninghub_not_configured" | "runninghub_rejected" | "runninghub_timeout" | "runninghub_unavailable" | "task_not_found" | "too_many_pending" | "unauthorized" | "unsupported_file" | "user_exists" | "user_not_found" | "webapp_not_found" | "workflow_not_found";
-        /**
-         * ProblemDetail
-         * @description What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form.
-         */
-        ProblemDetail: {
-            /** Msg */
-            msg: string;
-            /**
-             * Loc
-             * @default null
-             */
-            loc: (string | number)[] | null;
-            /**
-             * Nodeid
-             * @default null
-             */
-            nodeId: string | null;
-            /**
-             * Fieldname
-             * @default null
-             */
-            fieldName: string | null;
-            /**
-             * Allowed
-             * @description The first choices, where there are choices
-             * @default null
-             */
-            allowed: string[] | null;
-        };
-        /**
-         * Upstream
-         * @description What RunningHub returned.
-         */
-        Upstream: {
-            /** Code */
-            code: number;
-            /** Msg */
-            msg: string;
-        };
-        /**
-         * Problem
-         * @description The body of a 4xx or 5xx response (RFC 9457).
-         */
-        Problem: {
-            /**
-             * Type
-             * @description `/docs#problem-` and the `code`
-             */
-            type: string;
-            /** Title */
-            title: string;
-            /** Status */
-            status: number;
-            /**
-             * Detail
-             * @description What is wrong and what to do
-             */
-            detail: string;
-            code: components["schemas"]["ProblemCode"];
-            /**
-             * Errors
-             * @description What was wrong where
-             * @default null
-             */
-            errors: components["schemas"]["ProblemDetail"][] | null;
-            /**
-             * @description RunningHub's own `code` and `msg`
-             * @default null
-             */
-            upstream: components["schemas"]["Upstream"] | null;
-            /**
-             * Task Id
-             * @description The task that it left behind, or that has the id already
-             * @default null
-             */
-            task_id: string | null;
-            /**
-             * Request Id
-             * @description Of an error in this service: where the log has it
-             * @default null
-             */
-            request_id: string | null;
         };
         /** @description One server-sent event of `/tasks/{task_id}/events`. */
         TaskEvent: {
@@ -1247,7 +1628,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1257,7 +1642,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `webapp_not_found`: RunningHub does not know the app */
+            /**
+             * @description `webapp_not_found`: RunningHub does not know the app
+             *
+             *     `workflow_not_found`: RunningHub does not know the workflow
+             */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1538,7 +1927,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
+            /**
+             * @description `budget_exceeded`: The user's coins for this month are used up
+             *
+             *     `insufficient_balance`: RunningHub reports that the account is out of coins or money
+             */
             402: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1548,7 +1941,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1558,7 +1955,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `webapp_not_found`: RunningHub does not know the app */
+            /**
+             * @description `webapp_not_found`: RunningHub does not know the app
+             *
+             *     `workflow_not_found`: RunningHub does not know the workflow
+             */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1596,6 +1997,8 @@ export interface operations {
             };
             /**
              * @description `too_many_pending`: MAX_PENDING_TASKS tasks are waiting
+             *
+             *     `quota_exceeded`: The user's quota of tasks for today, or of waiting tasks, is used up
              *
              *     `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE
              */
@@ -1703,7 +2106,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1963,6 +2370,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     task_events: {
@@ -2097,7 +2515,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -2310,7 +2732,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -2440,6 +2866,16 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /**
              * @description `invalid_request`: Body, query or path is invalid
              *
@@ -2486,7 +2922,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `runninghub_not_configured`: No API key is set
+             * @description `database_unavailable`: The database is locked, full or unreachable
+             *
+             *     `runninghub_not_configured`: No API key is set
              *
              *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
@@ -2550,7 +2988,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `insufficient_balance`: RunningHub reports that the account is out of coins or money */
+            /**
+             * @description `budget_exceeded`: The user's coins for this month are used up
+             *
+             *     `insufficient_balance`: RunningHub reports that the account is out of coins or money
+             */
             402: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -2560,7 +3002,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -2616,6 +3062,8 @@ export interface operations {
              * @description `too_many_pending`: MAX_PENDING_TASKS tasks are waiting
              *
              *     `rate_limited`: The client is over RATE_LIMIT_PER_MINUTE
+             *
+             *     `quota_exceeded`: The user's quota of tasks for today, or of waiting tasks, is used up
              */
             429: {
                 headers: {
@@ -2648,7 +3096,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `runninghub_not_configured`: No API key is set
+             * @description `database_unavailable`: The database is locked, full or unreachable
+             *
+             *     `runninghub_not_configured`: No API key is set
              *
              *     `runninghub_unavailable`: RunningHub was not reached, returned 5xx, or sent something that is not its JSON
              */
@@ -2691,9 +3141,9 @@ export interface operations {
                 "if-none-match"?: string | null;
             };
             path: {
+                n: number;
                 /** @description The task's id here, or RunningHub's. */
                 task_id: string;
-                n: number;
             };
             cookie?: never;
         };
@@ -2936,6 +3386,184 @@ export interface operations {
             };
         };
     };
+    list_deliveries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task's id here, or RunningHub's. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveriesResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `task_not_found`: The task is found neither here nor at RunningHub */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task's id here, or RunningHub's. */
+                task_id: string;
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveriesResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `task_not_found`: The task is found neither here nor at RunningHub
+             *
+             *     `not_found`: There is no such route
+             */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_accounts: {
         parameters: {
             query?: never;
@@ -2966,7 +3594,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -3028,7 +3660,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -3192,6 +3828,537 @@ export interface operations {
             };
             /** @description `runninghub_timeout`: RunningHub did not respond in time */
             504: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_users: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsersResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUserRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserWithTokenResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `user_exists`: There is a user with this name already */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `user_not_found`: There is no user with this name */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChanges"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `user_not_found`: There is no user with this name */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 4 MB */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `invalid_request`: Body, query or path is invalid
+             *
+             *     `invalid_request`: Body, query or path is invalid
+             */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renew_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserWithTokenResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: The token does not allow this, or the address is not allowed
+             *
+             *     `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed
+             */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `user_not_found`: There is no user with this name */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_usage: {
+        parameters: {
+            query?: {
+                /** @description Inclusive: RFC 3339, or a UTC day. */
+                from?: string | null;
+                /** @description Exclusive: RFC 3339, or a UTC day. */
+                to?: string | null;
+                /** @description May repeat. */
+                group_by?: components["schemas"]["GroupBy"][] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: Body, query or path is invalid */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: The database is locked, full or unreachable */
+            503: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     "Retry-After": components["headers"]["Retry-After"];

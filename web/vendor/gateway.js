@@ -196,54 +196,66 @@ var FIRST_SILENCE_MS = 5e3;
 var FRUITLESS_STREAMS = 2;
 var isFinal = (status) => FINAL.includes(status);
 var taskPath = (id) => `/tasks/${encodeURIComponent(id)}`;
-async function follow(connection, id, retryDelayMs, options) {
-  const { signal, onChange, onRetry } = options;
-  let latest = null;
-  let lastEventId = "";
-  let fruitless = 0;
-  let failures = 0;
-  const accept = (task) => {
-    failures = 0;
-    if (JSON.stringify(task) === JSON.stringify(latest)) return false;
-    latest = task;
-    onChange?.(task);
-    return true;
-  };
-  const readStream = async () => {
-    fruitless += 1;
-    const headers = lastEventId ? { "Last-Event-ID": lastEventId } : {};
-    const { body } = await connection.open(`${taskPath(id)}/events`, { headers, signal });
-    const silenceMs = (isFirst) => isFirst && !lastEventId ? FIRST_SILENCE_MS : SILENCE_MS;
+function follow(connection, id, retryDelayMs, options) {
+  return new Follower(connection, taskPath(id), retryDelayMs, options).run();
+}
+var Follower = class {
+  constructor(connection, path, retryDelayMs, options) {
+    this.connection = connection;
+    this.path = path;
+    this.retryDelayMs = retryDelayMs;
+    this.options = options;
+  }
+  latest = null;
+  lastEventId = "";
+  /** Streams in a row that brought nothing. */
+  fruitless = 0;
+  /** Reads in a row that failed. */
+  failures = 0;
+  async run() {
+    const { signal } = this.options;
+    for (; ; ) {
+      if (this.fruitless < FRUITLESS_STREAMS) await this.readStream().catch(() => signal?.throwIfAborted());
+      if (this.latest && isFinal(this.latest.status)) return this.latest;
+      await this.readOnce().catch((error) => this.waitAfter(error));
+      if (this.latest && isFinal(this.latest.status)) return this.latest;
+    }
+  }
+  async readStream() {
+    this.fruitless += 1;
+    const headers = this.lastEventId ? { "Last-Event-ID": this.lastEventId } : {};
+    const { body } = await this.connection.open(`${this.path}/events`, { headers, signal: this.options.signal });
+    const silenceMs = (isFirst) => isFirst && !headers["Last-Event-ID"] ? FIRST_SILENCE_MS : SILENCE_MS;
     for await (const event of readEvents(body, silenceMs)) {
       if (event.type !== "task") continue;
-      fruitless = 0;
-      lastEventId = event.id;
+      this.fruitless = 0;
+      this.lastEventId = event.id;
       const task = JSON.parse(event.data);
-      accept(task);
+      this.accept(task);
       if (isFinal(task.status)) return;
     }
-  };
-  const readOnce = async () => {
-    const query = { wait: latest ? WAIT_S : 0 };
-    const task = await connection.json(taskPath(id), { query, signal, timeoutMs: (WAIT_S + 15) * 1e3 });
-    if (!accept(task)) await pause(backoff(retryDelayMs, 1), signal);
-  };
-  const readAgain = async () => {
-    try {
-      await readOnce();
-    } catch (error) {
-      if (!(error instanceof GatewayProblem && isTemporary(error))) throw error;
-      failures += 1;
-      onRetry?.(error);
-      await pause(retryDelay(error, retryDelayMs, failures), signal);
-    }
-  };
-  while (latest === null || !isFinal(latest.status)) {
-    if (fruitless < FRUITLESS_STREAMS) await readStream().catch(() => signal?.throwIfAborted());
-    if (latest === null || !isFinal(latest.status)) await readAgain();
   }
-  return latest;
-}
+  async readOnce() {
+    const { signal } = this.options;
+    const query = { wait: this.latest ? WAIT_S : 0 };
+    const task = await this.connection.json(this.path, { query, signal, timeoutMs: (WAIT_S + 15) * 1e3 });
+    if (!this.accept(task)) await pause(backoff(this.retryDelayMs, 1), signal);
+  }
+  /** Whether the task is another than before. */
+  accept(task) {
+    this.failures = 0;
+    if (JSON.stringify(task) === JSON.stringify(this.latest)) return false;
+    this.latest = task;
+    this.options.onChange?.(task);
+    return true;
+  }
+  async waitAfter(error) {
+    if (!(error instanceof GatewayProblem && isTemporary(error))) throw error;
+    this.failures += 1;
+    this.options.onRetry?.(error);
+    await pause(retryDelay(error, this.retryDelayMs, this.failures), this.options.signal);
+  }
+};
 
 // src/runs.ts
 var active = /* @__PURE__ */ new Map();
