@@ -127,9 +127,13 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(autouse=True)
+def reset(simulator: Running) -> None:
+    httpx.post(f"{simulator.url}/simulator/reset")
+
+
 @pytest.fixture
 def visit(browser: Browser, pages_url: str, service: Running, simulator: Running) -> Iterator[Visit]:
-    httpx.post(f"{simulator.url}/simulator/reset")
     page = browser.new_page()
     yield Visit(page, pages_url, service, simulator)
     page.close()
@@ -244,7 +248,11 @@ def test_the_page_of_one_app_runs_live_to_the_picture(visit: Visit, example: str
 
 
 @pytest.mark.parametrize("example", ["javascript", "typescript"])
-def test_without_events_the_page_waits_for_each_change(visit: Visit, example: str) -> None:
+def test_without_events_the_page_waits_for_each_change(
+    visit: Visit, simulator: Running, example: str
+) -> None:
+    # Long enough that the task is still running when the page has given up on events.
+    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 2})
     visit.page.route("**/events", lambda route: route.abort())
     visit.open(example)
     visit.run()
