@@ -1839,7 +1839,7 @@ def example_of(document: Json, schema: Json) -> Any:
         return {name: example_of(document, member) for name, member in schema["properties"].items()}
     for choice in schema.get("anyOf", []):
         return example_of(document, choice)
-    return {"array": [], "boolean": True, "integer": 0, "string": "string"}[schema["type"]]
+    return {"array": [], "boolean": True, "integer": 0, "number": 1, "string": "string"}[schema["type"]]
 
 
 async def test_try_it_out_works_with_every_bodys_example(client: httpx.AsyncClient, board: Board) -> None:
@@ -1855,6 +1855,8 @@ async def test_try_it_out_works_with_every_bodys_example(client: httpx.AsyncClie
         "/task/query_task_status",
         "/tasks/{task_id}/settle",
         "/submit_tasks",
+        "/users",
+        "/users/{name}",
     }
     assert (await client.post("/get_node_info", json=bodies["/get_node_info"])).status_code == 200
     several = await client.post("/submit_tasks", json=bodies["/submit_tasks"])
@@ -1885,8 +1887,11 @@ RUNNINGHUB_AND_STORED = OF_RUNNINGHUB | {"503": OF_RUNNINGHUB["503"] | STORED["5
 INVALID, GONE = {"422": {"invalid_request"}}, {"404": {"task_not_found"}}
 APP = {"404": {"webapp_not_found", "workflow_not_found"}}
 BODY = INVALID | {"413": {"body_too_large"}}
+# Refused for a user's token, or for an app that is not the user's.
+FORBIDDEN = {"403": {"forbidden", "forbidden_host"}}
+USER = {"404": {"user_not_found"}}
 DOCUMENTED: dict[str, dict[str, set[str]]] = {
-    "post /get_node_info": BODY | APP | {"429": {"rate_limited"}} | OF_RUNNINGHUB,
+    "post /get_node_info": FORBIDDEN | BODY | APP | {"429": {"rate_limited"}} | OF_RUNNINGHUB,
     "post /upload": INVALID
     | {"413": {"file_too_large"}, "415": {"unsupported_file"}, "429": {"rate_limited"}}
     | OF_RUNNINGHUB,
@@ -1894,9 +1899,11 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     | APP
     | {
         "422": {"invalid_request", "invalid_node_info", "idempotency_key_reused"},
-        "429": {"too_many_pending", "rate_limited"},
+        "429": {"too_many_pending", "rate_limited", "quota_exceeded"},
     }
-    | RUNNINGHUB_AND_STORED,
+    | FORBIDDEN
+    | RUNNINGHUB_AND_STORED
+    | {"402": {"insufficient_balance", "budget_exceeded"}},
     "post /submit_tasks": BODY
     | {"422": {"invalid_request", "idempotency_key_reused"}, "429": {"rate_limited"}}
     | RUNNINGHUB_AND_STORED,
@@ -1904,18 +1911,20 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
         "422": {"invalid_request", "invalid_node_info", "idempotency_key_reused"},
         "404": {"task_not_found", *APP["404"]},
         "409": {"not_final"},
-        "429": {"too_many_pending", "rate_limited"},
+        "429": {"too_many_pending", "rate_limited", "quota_exceeded"},
     }
-    | RUNNINGHUB_AND_STORED,
+    | FORBIDDEN
+    | RUNNINGHUB_AND_STORED
+    | {"402": {"insufficient_balance", "budget_exceeded"}},
     "delete /tasks/{task_id}": INVALID | GONE | STORED | {"409": {"not_deletable"}},
     "get /webapps": INVALID | RUNNINGHUB_AND_STORED,
-    "get /accounts": {},
-    "post /task/query_task_status": BODY | GONE | RUNNINGHUB_AND_STORED,
+    "get /accounts": FORBIDDEN,
+    "post /task/query_task_status": FORBIDDEN | BODY | GONE | RUNNINGHUB_AND_STORED,
     "get /tasks/{task_id}": INVALID | GONE | STORED,
     "get /tasks/{task_id}/events": INVALID | GONE | STORED,
-    "get /tasks": INVALID | STORED,
+    "get /tasks": FORBIDDEN | INVALID | STORED,
     "post /tasks/{task_id}/cancel": INVALID | GONE | {"409": {"not_cancellable"}} | RUNNINGHUB_AND_STORED,
-    "post /tasks/{task_id}/settle": BODY | GONE | STORED | {"409": {"not_unknown"}},
+    "post /tasks/{task_id}/settle": FORBIDDEN | BODY | GONE | STORED | {"409": {"not_unknown"}},
     "get /tasks/{task_id}/outputs/{n}": INVALID
     | {
         "403": {"forbidden", "forbidden_host"},
@@ -1925,7 +1934,20 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
         "503": {"output_unavailable", "runninghub_unavailable", "database_unavailable"},
         "504": {"runninghub_timeout"},
     },
-    "get /account": OF_RUNNINGHUB,
+    "get /account": FORBIDDEN | OF_RUNNINGHUB,
+    "get /tasks/{task_id}/outputs.zip": INVALID
+    | STORED
+    | {"404": {"task_not_found", "output_not_found"}, "410": {"output_gone"}},
+    "get /tasks/{task_id}/deliveries": INVALID | GONE | STORED,
+    "post /tasks/{task_id}/deliveries/{delivery_id}/redeliver": INVALID
+    | STORED
+    | {"404": {"task_not_found", "not_found"}},
+    "get /users": FORBIDDEN | STORED,
+    "post /users": FORBIDDEN | BODY | STORED | {"409": {"user_exists"}},
+    "patch /users/{name}": FORBIDDEN | BODY | USER | STORED,
+    "delete /users/{name}": FORBIDDEN | INVALID | USER | STORED,
+    "post /users/{name}/token": FORBIDDEN | INVALID | USER | STORED,
+    "get /usage": INVALID | STORED,
     "post /webhooks/runninghub/{task_id}/{signature}": BODY | GONE | STORED,
 }
 
