@@ -51,7 +51,6 @@ from transitions import (
 log = logging.getLogger(__name__)
 
 MAX_REF_DIGITS = 19
-CLOCK_STEP_MS = 1_000
 STALE_WORKER_MS = 6_000
 EVENTS = {
     TaskStatus.SUCCESS: WebhookEvent.SUCCEEDED,

@@ -20,6 +20,7 @@ from api.dependencies import (
     TASK_ERRORS,
     UPSTREAM_ERRORS,
     USER_ERRORS,
+    IdempotencyKey,
     KnownQueryOnly,
     OperatorOnly,
     PrincipalDep,
@@ -210,10 +211,7 @@ async def submit_task(
     request: Request,
     response: Response,
     background: BackgroundTasks,
-    idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="With the same body it returns the same task."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     wait: Annotated[
         float, Query(ge=0, le=60, description="Respond when the task is final, or after so many seconds.")
     ] = 0,

@@ -1,4 +1,4 @@
-"""A request's body has to arrive in time, so that a client that drips bytes holds nothing for long."""
+"""A request's body has to arrive in time, so that a slow body holds nothing for long."""
 
 import asyncio
 

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi import Path as PathParameter
 
 from api.openapi import problem_responses
@@ -70,6 +70,10 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 RateLimiterDep = Annotated[RateLimiter, Depends(get_rate_limiter)]
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 OperatorOnly = Depends(require_operator)
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="With the same body it returns the same task."),
+]
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 
 

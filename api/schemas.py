@@ -262,7 +262,7 @@ class QueryRequest(Body):
 
 
 class SettleRequest(Body):
-    """A person's word: one of the two."""
+    """How a SUBMIT_UNKNOWN task is resolved: one of the two."""
 
     runninghub_task_id: Annotated[str, BeforeValidator(_id_text), Field(pattern=r"^[0-9]{1,30}$")] | None = (
         Field(

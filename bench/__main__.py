@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the service.")
     parser.add_argument("questions", nargs="*", metavar="question", help=f"of {', '.join(QUESTIONS)}")
-    parser.add_argument("--quick", action="store_true", help="a look in two minutes, less exact")
+    parser.add_argument("--quick", action="store_true", help="two minutes, less exact")
     options = parser.parse_args()
     if unknown := set(options.questions) - set(QUESTIONS):
         parser.error(f"no such question: {', '.join(sorted(unknown))}")

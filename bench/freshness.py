@@ -26,7 +26,7 @@ class Watched:
     """What became of the tasks of one usual run time."""
 
     lags: Sequence[float]
-    """Between the finish and the look that saw it, in per cent of the run time."""
+    """Between the finish and the poll that detected it, in per cent of the run time."""
     questions: Sequence[int]
 
     def lag(self, percent: int) -> float:

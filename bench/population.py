@@ -19,7 +19,7 @@ USUAL_S = {
     "1993104857600000120": 120.0,
     "1993104857600000600": 600.0,
 }
-# Of an app's usual run time: by how much the first looks are spread when the service starts.
+# Of an app's usual run time: by how much the first polls are spread when the service starts.
 FIRST_LOOKS = 0.1
 SHORTEST_SPREAD_S, LONGEST_SPREAD_S = 2.0, 15.0
 BATCH = 2_000

@@ -57,7 +57,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is measured; `quick` ones are for a look, not for publishing."""
+    """How much is measured; `quick` figures are not for publishing."""
 
     rounds: int = 5
     seconds: float = 1.0

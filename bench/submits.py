@@ -21,7 +21,7 @@ IN_FLIGHT, IN_FLIGHT_AT_ONCE, IN_FLIGHT_ROUNDS = 200, 32, 3
 # So many that the service's window of paid calls under way is as wide as it gets.
 WARM_UP = 600
 PLAIN_WARM_UP = 4
-# Watching is measured on its own; here no look falls into the rounds. The plain version starts anew for each.
+# Polling is measured on its own; here no poll falls into the rounds. The plain version starts anew for each.
 SETTINGS = {"poll_interval_s": "120", "poll_interval_max_s": "120"}
 
 

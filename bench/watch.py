@@ -94,7 +94,7 @@ class Run:
             if not 0 < place < len(task.asked_at):
                 continue
             before, after = task.asked_at[place - 1 : place + 1]
-            # A look before the due time: that was no plan but the lease of the look then under way.
+            # A poll before the due time: that was no plan but the lease of the poll then in flight.
             if self.began + WARM_UP_S < before < due <= after:
                 yield (after - before) / (due - before)
 

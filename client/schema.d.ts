@@ -992,7 +992,7 @@ export interface components {
         };
         /**
          * SettleRequest
-         * @description A person's word: one of the two.
+         * @description How a SUBMIT_UNKNOWN task is resolved: one of the two.
          */
         SettleRequest: {
             /**
@@ -2813,8 +2813,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same body: the same task. */
-                "Idempotency-Key"?: string | null;
+                /** @description With the same body it returns the same task. */
+                "idempotency-key"?: string | null;
             };
             path?: never;
             cookie?: never;
@@ -2955,8 +2955,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same body: the same task. */
-                "Idempotency-Key"?: string | null;
+                /** @description With the same body it returns the same task. */
+                "idempotency-key"?: string | null;
             };
             path: {
                 /** @description The task's id here, or RunningHub's. */

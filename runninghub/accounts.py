@@ -67,11 +67,6 @@ class Accounts:
         responses = [a.client.last_response for a in self.all if a.client.last_response]
         return max(responses, key=lambda response: response.at, default=None)
 
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether the last call of every account got no answer."""
-        return bool(self.all) and all(account.client.responsiveness.has_failed for account in self.all)
-
 
 def _account(
     each: AccountSettings, settings: Settings, pools: Pools, fingerprint: Callable[[str], str]

@@ -11,7 +11,7 @@ from models import Task
 
 # Another worker's change is seen within this time; our own wakes the loop at once.
 POLL_S = 0.5
-# Between two looks into the database, so that a thousand streams cost no more than one query each time.
+# Between two reads of the database, so that a thousand streams cost no more than one query each time.
 PAUSE_S = 0.05
 # So many of those who wait are woken at a time, with a pause after them for other requests.
 WOKEN_AT_ONCE = 20

@@ -27,9 +27,6 @@ class RunTimes:
             known = self._known[target] = await self._database.run_times(target, limit=LATEST)
         return known
 
-    async def of_webapp(self, webapp_id: str) -> Sequence[float]:
-        return await self._database.run_times(webapp_id, limit=LATEST)
-
     def forget(self, task: Task) -> None:
         """This task has just finished."""
         self._known.pop(_target(task) or "", None)

@@ -11,15 +11,13 @@ from tests.processes import ROOT
 LAYERS = (
     *({"main"}, {"api"}, {"services"}, {"task_service", "tasks", "users"}, {"forms"}),
     *({"database", "webapp_service"}, {"db", "runninghub", "files", "webhooks"}),
-    {"models", "transitions", "config", "errors", "secret_key", "logs", "stop_signals"},
+    {"models", "transitions", "config", "errors", "secret_key", "logs"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STORAGE, UPSTREAM = {"database", "db"}, {"webapp_service", "runninghub", "files"}
 HTTP_SERVER, NOTHING = {"main", "api"}, set[str]()
-# webapp_service and services until the client is in `runninghub`.
-HTTP_CLIENT = {"runninghub", "files", "webhooks", "users", "webapp_service", "services"}
-# tasks and services until they catch DatabaseUnavailable alone.
-DATABASE_DRIVER = {"db", "tasks", "services"}
+HTTP_CLIENT = {"runninghub", "files", "webhooks", "users"}
+DATABASE_DRIVER = {"db"}
 ONLY_IN = {
     **dict.fromkeys(("fastapi", "starlette"), HTTP_SERVER),
     **dict.fromkeys(("httpx", "aiohttp", "httpx_aiohttp"), HTTP_CLIENT),

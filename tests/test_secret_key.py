@@ -99,9 +99,9 @@ def test_a_sealed_text_is_not_readable_and_never_the_same_twice(secret: SecretKe
     assert (secret.decrypt(first), secret.decrypt(second)) == ("密码", "密码")
 
 
-@pytest.mark.parametrize("sealed", [b"", b"no token", b"\xff" * 100])
-def test_what_was_not_sealed_here_is_none(secret: SecretKey, sealed: bytes) -> None:
-    assert secret.decrypt(sealed) is None
+@pytest.mark.parametrize("encrypted", [b"", b"no token", b"\xff" * 100])
+def test_what_was_not_encrypted_here_is_none(secret: SecretKey, encrypted: bytes) -> None:
+    assert secret.decrypt(encrypted) is None
 
 
 def test_its_repr_tells_nothing(secret: SecretKey) -> None:

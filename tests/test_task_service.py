@@ -311,7 +311,7 @@ async def test_a_field_that_changed_since_the_front_end_read_it_is_a_warning(
     ]
 
 
-# Looks
+# Polls
 
 
 async def test_a_finished_task_has_its_results_and_the_run_time_that_runninghub_counted(

@@ -1,8 +1,8 @@
 """Several tasks in one request, and what can be done with a final one: run it again, delete it."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import BackgroundTasks, Header, Request, Response
+from fastapi import BackgroundTasks, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.dependencies import (
@@ -11,6 +11,7 @@ from api.dependencies import (
     TASK_ERRORS,
     UPSTREAM_ERRORS,
     USER_ERRORS,
+    IdempotencyKey,
     PrincipalDep,
     RateLimiterDep,
     ServicesDep,
@@ -36,16 +37,6 @@ from models import Task, TaskStatus
 MAX_TASKS = 100
 
 router = new_router()
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key with the same body: the same task.",
-    ),
-]
 
 
 class SubmitManyRequest(Body):

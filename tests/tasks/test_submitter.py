@@ -424,8 +424,8 @@ async def test_where_the_limit_is_known_all_free_slots_are_used_at_once(core: Co
 
 
 async def cancelled_during_the_call(core: Core, held: HeldCalls, word: httpx.Response | Exception) -> Task:
-    sealed = core.secret.encrypt("open sesame")
-    submit = asyncio.create_task(core.submitter.submit(new_task(encrypted_password=sealed)))
+    encrypted = core.secret.encrypt("open sesame")
+    submit = asyncio.create_task(core.submitter.submit(new_task(encrypted_password=encrypted)))
     await held.arrive()
     assert await core.database.store("task-1", CANCEL)
     held.answer(word)
