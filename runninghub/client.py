@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -59,18 +60,27 @@ class PoolName(Enum):
 @asynccontextmanager
 async def open_pools(timeout_s: float) -> AsyncIterator[Pools]:
     """The process's clients, closed at the end. `timeout_s`: for one response."""
+    certificates = httpx.create_ssl_context()  # read from disk once for all
     async with AsyncExitStack() as stack:
         yield Pools(
             *[
-                await stack.enter_async_context(create_client(timeout_s, connections))
+                await stack.enter_async_context(create_client(timeout_s, connections, certificates))
                 for connections in (PAID_CONNECTIONS, FREE_CONNECTIONS, FILE_CONNECTIONS)
             ]
         )
 
 
-def create_client(timeout_s: float, connections: int = FREE_CONNECTIONS) -> httpx.AsyncClient:
-    """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight."""
+def create_client(
+    timeout_s: float,
+    connections: int = FREE_CONNECTIONS,
+    certificates: ssl.SSLContext | None = None,
+) -> httpx.AsyncClient:
+    """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight.
+
+    `certificates` None: the system's are read.
+    """
     return HttpxAiohttpClient(
+        verify=certificates or True,
         timeout=httpx.Timeout(timeout_s, connect=_connect_timeout_s(timeout_s), pool=timeout_s * 0.9),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_S),
         follow_redirects=False,
