@@ -257,15 +257,15 @@ class Submitter:
         message = problem.message
         match result.refusal:
             case Refusal.NOT_SENT:
-                limits = _account_only(submit_limiter.after_not_sent, message, began_ms)
+                limits = partial(_after_not_sent, message, began_ms)
             case Refusal.FULL:
                 limits = partial(_after_full, began_ms)
             case Refusal.NO_BALANCE:
-                limits = _account_only(_refused(AccountState.INSUFFICIENT_BALANCE), message, began_ms)
+                limits = partial(_after_account_refused, AccountState.INSUFFICIENT_BALANCE, message)
             case Refusal.KEY_REFUSED:
-                limits = _account_only(_refused(AccountState.KEY_REFUSED), message, began_ms)
+                limits = partial(_after_account_refused, AccountState.KEY_REFUSED, message)
             case Refusal.UNKNOWN:
-                limits = _account_only(submit_limiter.after_outcome_unknown, message, began_ms)
+                limits = partial(_after_outcome_unknown, message, began_ms)
                 error = _unknown_error(problem)
                 return Outcome(OutcomeUnknown(task.attempt, error), result.refusal, limits, problem)
             case Refusal.TASK_ERROR:
@@ -348,18 +348,22 @@ def _after_full(began_ms: int, account: AccountRow, limiter: LimiterRow, active:
     return submit_limiter.answered(account), submit_limiter.after_full(limiter, active, began_ms, now_ms)
 
 
-def _account_only(change: Any, message: str, began_ms: int) -> UpdateLimits:
-    def update(account: AccountRow, limiter: LimiterRow, active: int, now_ms: int) -> Limits:
-        return change(account, message, began_ms, now_ms), limiter
+def _after_not_sent(
+    message: str, began_ms: int, account: AccountRow, limiter: LimiterRow, active: int, now_ms: int
+) -> Limits:
+    return submit_limiter.after_not_sent(account, message, began_ms, now_ms), limiter
 
-    return update
+
+def _after_account_refused(
+    state: AccountState, message: str, account: AccountRow, limiter: LimiterRow, active: int, now_ms: int
+) -> Limits:
+    return submit_limiter.after_account_refused(account, state, message, now_ms), limiter
 
 
-def _refused(state: AccountState) -> Any:
-    def change(account: AccountRow, message: str, began_ms: int, now_ms: int) -> AccountRow:
-        return submit_limiter.after_account_refused(account, state, message, now_ms)
-
-    return change
+def _after_outcome_unknown(
+    message: str, began_ms: int, account: AccountRow, limiter: LimiterRow, active: int, now_ms: int
+) -> Limits:
+    return submit_limiter.after_outcome_unknown(account, message, began_ms, now_ms), limiter
 
 
 async def _wait_for(tasks: Iterable[asyncio.Task[Any]], end: float) -> None:
