@@ -143,7 +143,8 @@ class Visits:
             visit.page.context.close()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright's loop is alive, no test of another package can run a loop of its own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium here: apt-get install chromium")
