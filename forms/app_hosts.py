@@ -63,9 +63,11 @@ class AppHosts:
         return webapp_form(target, await self._webapps.app_data(account, target))
 
     def base_url_of(self, kind: str, target: str) -> str | None:
-        """The host where it was found last; the only one where there is one; None: not known."""
-        hosts = self._accounts.hosts
-        return hosts[0] if len(hosts) == 1 else self._base_urls.get((kind, target))
+        """The host where it was found last. None: not known, also where only one host is configured:
+
+        its address may be mistyped, and a task that waits must start once it is corrected.
+        """
+        return self._base_urls.get((kind, target))
 
 
 def _is_not_found(problem: AppError) -> bool:

@@ -86,6 +86,7 @@ class AccountMonitor:
         self._lease_ms = lease_ms
         self._woken = {account.name: asyncio.Event() for account in accounts.all}
         self._refused: dict[str, dict[str, AppError]] = {account.name: {} for account in accounts.all}
+        self._not_probed = set(self._woken)
         self._delay_s = dict.fromkeys(self._woken, 0.0)
         self._limit_due = dict.fromkeys(self._woken, 0.0)
         self._balance_due = dict.fromkeys(self._woken, 0.0)
@@ -152,7 +153,10 @@ class AccountMonitor:
         await self.refresh()
         row, now_ms = self.view.account(account.name), self._database.clock()
         if row.is_probe_needed:
-            if row.next_probe_ms is None or not now_ms < row.next_probe_ms <= now_ms + 600_000:
+            # A start does not wait for a probe that its predecessor planned, or was making when it ended:
+            # the key or the address was perhaps just corrected.
+            is_first = account.name in self._not_probed
+            if is_first or row.next_probe_ms is None or not now_ms < row.next_probe_ms <= now_ms + 600_000:
                 await self._probe(account)
             return SHORTEST_TICK_S
         await self._read_limit(account)
@@ -165,6 +169,7 @@ class AccountMonitor:
 
     async def _probe(self, account: Account) -> None:
         """Make the free call that ends a pause, or lengthens it."""
+        self._not_probed.discard(account.name)
         refused, self._refused[account.name] = self._refused[account.name], {}
         lease_ms = self._database.clock() + self._lease_ms
         row = await self._database.update_account(

@@ -148,9 +148,11 @@ async def test_where_every_account_is_rejected_the_form_is_too(app_hosts: AppHos
     assert hosts.calls == ["cn-1", "cn-2", "ai-1", "ai-2"]
 
 
-async def test_with_one_host_the_host_is_known_beforehand(client: httpx.AsyncClient) -> None:
+async def test_with_one_host_a_task_is_not_tied_to_it_before_the_app_was_found_there(
+    client: httpx.AsyncClient,
+) -> None:
     app_hosts = app_hosts_of(client, ("cn-1", CHINA), ("cn-2", CHINA))
-    assert app_hosts.base_url_of(*APP) == CHINA
+    assert app_hosts.base_url_of(*APP) is None
 
 
 async def test_without_an_account_there_is_no_form() -> None:

@@ -230,3 +230,19 @@ async def test_a_running_task_whose_account_left_the_settings_says_so(core: Core
     waiting = core.monitor.waiting(replace(task, account="gone"))
     assert waiting
     assert waiting.code is WaitCode.ACCOUNT_MISSING
+
+
+async def test_a_start_probes_a_paused_account_at_once(
+    core: Core, runninghub: RunningHub, monitoring: Monitoring
+) -> None:
+    planned_ms = core.database.clock() + 300_000
+    await core.database.update_account(
+        "default",
+        lambda row: replace(
+            row, state=AccountState.KEY_REFUSED, is_probe_needed=True, next_probe_ms=planned_ms
+        ),
+    )
+    runninghub.account.respond(json=COINS)
+    async with monitoring(core):
+        await until(lambda: runninghub.account.call_count == 1)
+        await until(lambda: core.monitor.view.account("default").state is AccountState.OK)
