@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypeAliasType
 
@@ -135,7 +136,19 @@ def _field_error(error: dict[str, Any]) -> dict[str, Any]:
 
 async def handle_http_exception(request: Request, exc: HTTPException) -> Response:
     """Starlette's and FastAPI's own refusals, in the envelope and with their headers, such as `Allow`."""
-    return problem_response(_from_http_exception(request, exc), exc.headers)
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405:
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+    return problem_response(_from_http_exception(request, exc), headers)
+
+
+def _allowed(request: Request, first: str) -> str:
+    """All methods of a path; Starlette names those of the first route that matches it."""
+    methods = set(filter(None, first.split(", ")))
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        methods |= (getattr(route, "methods", None) or set()) if match is not Match.NONE else set()
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _from_http_exception(request: Request, exc: HTTPException) -> AppError:

@@ -104,6 +104,8 @@ def schemathesis_finds_nothing(service: Running, config: Path, *arguments: str) 
     """Run its command line, which prints what it finds and how to repeat it."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), *arguments]
     command += ["--checks", CHECKS, "--continue-on-failure", "--generation-database", "none"]
+    # OpenAPI 3.1 can describe a stream only as one string; schemathesis compares it with each event.
+    command += ["--exclude-path", "/tasks/{task_id}/events"]
     command += ["--request-timeout", str(REQUEST_TIMEOUT_S), "--warnings", "off", "--no-color"]
     environment = clean_environment() | {"SCHEMATHESIS_HOOKS": "tests.fuzz", "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
