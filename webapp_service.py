@@ -218,10 +218,15 @@ class WebappService:
         """The result of the identical call that is under way, else of a new one."""
         if not (shared := self._shared.get(key)):
             shared = self._shared[key] = asyncio.ensure_future(_awaited(call))
-            shared.add_done_callback(lambda _: self._shared.pop(key, None))
+            shared.add_done_callback(lambda done: self._forget(key, done))
         # Shielded: one who goes away does not end the call for the others.
         result: T = await asyncio.shield(shared)
         return result
+
+    def _forget(self, key: Hashable, done: asyncio.Task[Any]) -> None:
+        self._shared.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # where all who waited have gone, asyncio would log it as never retrieved
 
     async def close(self) -> None:
         """End the calls under way."""

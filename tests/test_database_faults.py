@@ -110,7 +110,9 @@ def delete_wal(site: Site) -> None:
 
 
 def delete_folder(site: Site) -> None:
-    shutil.rmtree(site.database.parent)
+    folder = site.database.parent
+    while folder.exists():  # the service may be writing an output into it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def stops_in_time(service: Running) -> bool:

@@ -1,6 +1,7 @@
 """RunningHub's calls: what goes up, what each answer means, and when nothing can have been sent."""
 
 import asyncio
+import gc
 import gzip
 import json
 import logging
@@ -856,3 +857,24 @@ async def test_a_packed_answer_is_read() -> None:
 
     async with server(reply) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
         assert await poll(webapps) == PollResult(RunState.QUEUED)
+
+
+async def test_a_failed_call_whose_callers_have_gone_is_not_an_error_of_the_loop() -> None:
+    webapps, is_refused = WebappService(), asyncio.Event()
+
+    async def call() -> None:
+        await is_refused.wait()
+        raise RunningHubUnavailable("RunningHub cannot be reached.", retry_after=5)
+
+    caller = asyncio.create_task(webapps._share("account", call))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    del caller  # its traceback refers to the call
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    is_refused.set()
+    while webapps._shared:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    gc.collect()
+    assert errors == []
