@@ -36,9 +36,17 @@ DROP = """([selector, name, type, base64]) => {
 }"""
 # Colours are compared at rest, not half-way through a transition.
 # One that is cancelled, as when its element goes, is at rest too.
-AT_REST = """Promise.allSettled(document.getAnimations()
-  .filter((animation) => animation.effect.getTiming().iterations !== Infinity)
-  .map((animation) => animation.finished))"""
+# A frame goes by first: what was just opened begins its own in the next one.
+AT_REST = """(async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const moving = () => document.getAnimations().filter(
+    ({ effect, playState }) => effect.getTiming().iterations !== Infinity && playState === 'running');
+  do {
+    await frame();
+    await frame();
+    await Promise.allSettled(moving().map((animation) => animation.finished));
+  } while (moving().length);
+})()"""
 # One transparent pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 

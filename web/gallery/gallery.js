@@ -24,7 +24,10 @@ export function Gallery() {
     readApps(sources.used);
     if (!sources.runninghub.isLoaded.value) readApps(sources.runninghub);
   }, []);
-  const isNothingUsed = sources.used.isLoaded.value && !sources.used.apps.value.length;
+  const { used } = sources;
+  const isNothingUsed = used.isLoaded.value && !used.apps.value.length;
+  // Until it is known whether there are used apps, one section stands for whichever comes first: nothing shifts.
+  const isFirstUnknown = !used.isLoaded.value && !used.apps.value.length && !used.problem.value;
   return html`
     <div class="gallery-page">
       <div class="gallery-head">
@@ -37,10 +40,16 @@ export function Gallery() {
           onOpen=${(id) => navigate(appRoute(id))}
         />
       </div>
-      ${!isNothingUsed && html`<${Section} title=${t('usedApps')} source=${sources.used} search=${search} />`}
-      <${Section} title=${t('runninghubApps')} source=${sources.runninghub} search=${search}>
-        <${SortChoice} />
-      <//>
+      ${
+        isFirstUnknown
+          ? html`<${Section} source=${used} search=${search} />`
+          : html`
+              ${!isNothingUsed && html`<${Section} title=${t('usedApps')} source=${used} search=${search} />`}
+              <${Section} title=${t('runninghubApps')} source=${sources.runninghub} search=${search}>
+                <${SortChoice} />
+              <//>
+            `
+      }
     </div>
   `;
 }
