@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypeAliasType
 
@@ -146,9 +146,11 @@ def _allowed(request: Request, first: str) -> str:
     """All methods of a path; Starlette names those of the first route that matches it."""
     methods = set(filter(None, first.split(", ")))
     for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        methods |= (getattr(route, "methods", None) or set()) if match is not Match.NONE else set()
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
 
 
 def _from_http_exception(request: Request, exc: HTTPException) -> AppError:

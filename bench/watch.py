@@ -85,7 +85,7 @@ class Run:
         return asked / (self.ended - self.began)
 
     def lateness(self) -> list[float]:
-        """The time between two questions about a task, as a multiple of the wait that was planned."""
+        """The time between two polls of a task, as a multiple of the wait that was planned."""
         return [lateness for task in self.tasks for lateness in self._lateness(task)]
 
     def _lateness(self, task: Watched) -> Iterator[float]:
@@ -170,9 +170,9 @@ def _findings(runs: list[Run]) -> Findings:
         " other; at the start they are of all ages, and tasks of the three short apps go on arriving through"
         f" `/submit_task`. Each run lasted {largest.ended - largest.began:.0f} s; what happened in its first"
         f" {WARM_UP_S:g} s is left out. Meanwhile {READS_PER_S} reads a second. Lateness is the time between"
-        " two questions about a task as a multiple of the wait that the database showed as planned.",
+        " two polls of a task as a multiple of the wait that the database showed as planned.",
         goals=[
-            Goal.at_most(f"latest look, {in_flight}", max(largest.lateness()), LATE, "due waits"),
+            Goal.at_most(f"latest poll, {in_flight}", max(largest.lateness()), LATE, "due waits"),
             Goal.at_most(f"read p99, {in_flight}", largest.reads.percentile_ms(99), READ_P99_MS, "ms"),
             Goal.at_most(f"resident, {in_flight}", largest.samples.rss_mb, RESIDENT_MB, "MB"),
             Goal.at_most(

@@ -220,7 +220,7 @@ TABLE = [
         {"kind": "wrong_types"},
         exceptions={"/get_node_info": (200, "")},  # a form without fields
     ),
-    Row("a huge answer", UNAVAILABLE, UNAVAILABLE, "HTTP 200", {"kind": "huge", "megabytes": 40}),
+    Row("a huge answer", UNAVAILABLE, TIMED_OUT, "HTTP 200", {"kind": "huge", "megabytes": 40}),
     Row("the key refused", REJECTED, WAITS, "802", {"kind": "code", "code": 802, "msg": API_KEY}),
     Row("no free slot", REJECTED, WAITS, "421", {"kind": "code", "code": 421}),
     Row("a code that nobody knows", REJECTED, REJECTED, "98765", {"kind": "code", "code": 98765}),
@@ -280,11 +280,8 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
     patience_s = 0.5 if row.asking == TIMED_OUT or row.address else 10
     async with serving(address, tmp_path, runninghub_timeout_s=patience_s, **slow_watch) as client:
         answers = await every_route(client, to_ask, to_cancel)
-        submitting = row.submitting
-        if str(row) == "a huge answer" and answers["/submit_task"] == TIMED_OUT:
-            submitting = TIMED_OUT  # its connection broke before the limit was reached: unknown as well
         assert answers == dict.fromkeys(answers, row.asking) | {
-            "/submit_task": submitting,
+            "/submit_task": row.submitting,
             "/tasks/{id}/cancel": (200, "RUNNING"),  # kept, and sent until RunningHub confirms it
             **row.exceptions,
         }
@@ -292,7 +289,7 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
         assert [task["status"] for task in others] == ["RUNNING", "RUNNING"]
         settled = {REJECTED: "FAILED", WAITS: "PENDING"}.get(row.submitting, "SUBMIT_UNKNOWN")
         assert submitted["status"] == settled
-        assert (submitted["error"] or {}).get("code") == (None if settled == "PENDING" else submitting[1])
+        assert (submitted["error"] or {}).get("code") == (None if settled == "PENDING" else row.submitting[1])
         health = (await client.get("/health")).json()
         assert (health["status"], health["database"], health["watch"]) == ("ok", "ok", "ok")
         assert health["runninghub_last_answer"]["upstream_code"] == row.last_response
@@ -794,6 +791,7 @@ async def test_a_thousand_faults_over_two_hundred_tasks_lose_and_fail_nothing(
 ) -> None:
     chance = random.Random(7)
     seen = bytearray()
+    cancels: set[str] = set()
     board.set(
         run_time=0.2,
         run_time_max=1,
@@ -813,6 +811,7 @@ async def test_a_thousand_faults_over_two_hundred_tasks_lose_and_fail_nothing(
             # RunningHub is asked about unknown tasks, too, so that no fault is left in the end.
             ids += [str(7_000_000_000_000_000_000 + chance.getrandbits(40)) for _ in range(min(left, 50))]
             asked = chance.sample(ids, min(len(ids), 60))
+            cancels.update(asked[:3])
             await asyncio.gather(
                 *(post("/task/query_task_status", {"taskId": task}) for task in asked),
                 *(post(f"/tasks/{task}/cancel") for task in asked[:3]),
@@ -825,11 +824,11 @@ async def test_a_thousand_faults_over_two_hundred_tasks_lose_and_fail_nothing(
         for task in tasks
         if task["runninghub_task_id"]
     }
-    # A run that failed before the cancel that was asked for reached RunningHub counts as cancelled.
+    # RunningHub confirms the cancel of a run that had failed, too; then it counts as cancelled here.
     failed_first = {
         run for run, status in board.tasks().items() if (status, at_runninghub[run]) == ("FAILED", "CANCEL")
     }
-    assert len(failed_first) <= 5
+    assert failed_first <= {task["runninghub_task_id"] for task in tasks if task["id"] in cancels}
     assert at_runninghub == board.tasks() | dict.fromkeys(failed_first, "CANCEL")
     assert set(at_runninghub.values()) == set(UPSTREAM_WORDS.values())
     not_taken = [task["status"] for task in tasks if not task["runninghub_task_id"]]
@@ -1086,6 +1085,7 @@ SLOW_REQUESTS = [
         ("POST", "/get_node_info", "X-Slow: a", b" " * 100),
         ("POST", "/task/query_task_status", "X-Slow: a", b" " * 100),
         ("POST", "/tasks/1/settle", "X-Slow: a", b" " * 100),
+        ("POST", "/submit_tasks", "X-Slow: a", b" " * 100),
         ("POST", f"/webhooks/runninghub/1/{'0' * 64}", "X-Slow: a", b" " * 100),
         (
             "POST",
@@ -1136,7 +1136,7 @@ async def test_slow_clients_hold_no_task_and_no_lock_and_keep_nobody_waiting(
             for _ in range(10):
                 assert (await ended(client, await submit(client)))["status"] == "SUCCESS"
             upload = await client.post("/upload", files={"file": ("cat.png", PNG)})
-            assert answer_of(upload)[0] in {200, 429}  # this address has its share of uploads under way
+            assert answer_of(upload)[0] == 200
             assert time.monotonic() - began < 20
             health = (await client.get("/health")).json()
             assert (health["status"], health["tasks"]["SUCCESS"]) == ("ok", 10)
@@ -1214,6 +1214,11 @@ WRONG_SETTINGS: dict[str, tuple[str, ...]] = {
     "OUTPUTS_MAX_FILE_MB": ("", "0", "nan"),
     "OUTPUTS_MIN_FREE_MB": ("", "-1", "nan"),
     "OUTPUTS_LINK_TTL_S": ("", "0", "nan", "inf"),
+    "AWS_ACCESS_KEY_ID": ("a" * 501,),
+    "AWS_SECRET_ACCESS_KEY": ("s" * 4001,),
+    "AWS_SESSION_TOKEN": ("t" * 4001,),
+    "AWS_REGION": ("r" * 501,),
+    "AWS_ENDPOINT_URL": ("cos.example", "ftp://cos.example"),
     "TASKS_KEEP_DAYS": ("", "-1", "nan"),
     "WEBHOOK_URL": (
         "shop.example",
@@ -1232,9 +1237,7 @@ WRONG_SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 def test_the_wrong_settings_name_every_setting() -> None:
-    settings = {name.upper() for name in Settings.model_fields}
-    others = {name for name in settings if name.startswith("AWS_")}  # the S3 library checks its own
-    assert WRONG_SETTINGS.keys() == settings - others
+    assert WRONG_SETTINGS.keys() == {name.upper() for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize(

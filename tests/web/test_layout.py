@@ -20,19 +20,12 @@ SMALL_TARGETS = """minimum => [...document.querySelectorAll('a[href], button, in
   .map((element) => [element.outerHTML.slice(0, 120), element.getBoundingClientRect()])
   .filter(([, box]) => box.height < minimum || box.width < minimum)
   .map(([html, box]) => `${Math.round(box.width)}x${Math.round(box.height)} ${html}`)"""
-# Cumulative Layout Shift as defined: the largest session of shifts, each within 1 s of the last, 5 s in all.
 SHIFTS = """() => new Promise((resolve) => {
-  let largest = 0, session = 0, first = 0, last = -Infinity;
+  let total = 0;
   new PerformanceObserver((list) => {
-    for (const { hadRecentInput, startTime, value } of list.getEntries()) {
-      if (hadRecentInput) continue;
-      if (startTime - last > 1000 || startTime - first > 5000) [session, first] = [0, startTime];
-      last = startTime;
-      session += value;
-      largest = Math.max(largest, session);
-    }
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) total += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
-  setTimeout(() => resolve(largest), 300);
+  setTimeout(() => resolve(total), 300);
 })"""
 
 
