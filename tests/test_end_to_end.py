@@ -99,8 +99,8 @@ def submitting(url: str, text: str) -> Iterator["Future[httpx.Response]"]:
 
 
 def test_50_submits_on_3_slots_all_run_in_their_order_over_a_kill_in_the_middle(tmp_path: Path) -> None:
-    port = free_port()
-    with start_simulator(slots=3, queue_time=0, run_time=0.15) as simulator:
+    port, slots = free_port(), 3
+    with start_simulator(slots=slots, queue_time=0, run_time=0.15) as simulator:
         with start_service(simulator.url, tmp_path / "t.db", env=FAST, port=port) as service:
             responses = [submit(service.url, f"{number:02}") for number in range(50)]
             assert {response.status_code for response in responses} == {202}
@@ -110,8 +110,11 @@ def test_50_submits_on_3_slots_all_run_in_their_order_over_a_kill_in_the_middle(
             left = counts(service.url)
             tasks = [get(service.url, f"/tasks/{r.json()['task_id']}") for r in responses]
         started, counters = prompts_started(simulator), get(simulator.url, "/simulator/counters")
-    assert counters["max_active"] <= 3
-    assert started == sorted(set(started))
+    assert counters["max_active"] <= slots
+    assert len(set(started)) == len(started)
+    # Calls for slots that are free at the same time are made at the same time: any of those may arrive first.
+    in_order = sorted(started)
+    assert all(abs(in_order.index(prompt) - at) < slots for at, prompt in enumerate(started))
     # The one call that was under way at the kill is not known; all others are done.
     assert left.get("SUBMIT_UNKNOWN", 0) <= 1
     assert left.pop("SUCCESS") + left.pop("SUBMIT_UNKNOWN", 0) == 50
