@@ -14,7 +14,7 @@ from files.upload import FileUpload
 from models import Json, Kind
 from runninghub import codes
 from runninghub.accounts import Account
-from runninghub.client import NoReply, NotSent, PoolName, no_reply_error
+from runninghub.client import NoReply, NotHttp, NotSent, PoolName, no_reply_error
 from runninghub.codes import Refusal
 from runninghub.replies import (
     PollResult,
@@ -155,6 +155,8 @@ class WebappService:
         except NoReply:  # whatever broke it: it was sent, and no response was received
             problem = no_reply_error(NoReply(is_timeout=True))
             return RunResult(Refusal.UNKNOWN, error=problem)
+        except NotHttp:
+            return RunResult(Refusal.UNKNOWN, error=unreadable())
         return run_result(reply)
 
     async def poll(

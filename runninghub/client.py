@@ -16,7 +16,7 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from errors import RunningHubTimeout, RunningHubUnavailable
-from runninghub.replies import Reply, parse_reply
+from runninghub.replies import Reply, parse_reply, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,15 @@ class NotSent(Exception):
 
 
 class NoReply(Exception):
-    """The call was sent and no usable reply arrived."""
+    """The call was sent and no response arrived: not in time, or the connection broke first."""
 
     def __init__(self, *, is_timeout: bool) -> None:
         super().__init__("no reply")
         self.is_timeout = is_timeout
+
+
+class NotHttp(Exception):
+    """The call was sent and what arrived is no HTTP response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,8 @@ class RunningHubClient:
     ) -> Reply:
         """Send a call and return RunningHub's reply, whatever its code; `secrets` are masked in it.
 
-        `parts` are httpx's `json`, `params`, `content` and `headers`. Raises NotSent and NoReply.
+        A body that is too long, cut off or wrongly encoded is a reply that is not RunningHub's JSON.
+        `parts` are httpx's `json`, `params`, `content` and `headers`. Raises NotSent, NoReply and NotHttp.
         """
         request = self._request(method, path, self._clients[pool], **parts)
         began = time.perf_counter()
@@ -169,11 +174,11 @@ class RunningHubClient:
                 response = await self._clients[pool].send(request, stream=True)
                 try:
                     summary = f"HTTP {response.status_code}"
-                    content = await _read(response)
+                    content = await _read_or_nothing(response)
                 finally:
                     await response.aclose()
             reply = parse_reply(response.status_code, content, [self._key, *secrets])
-        except (TimeoutError, httpx.RequestError, aiohttp.ClientError, _UnusableReply) as exc:
+        except (TimeoutError, httpx.RequestError, aiohttp.ClientError) as exc:
             self.responsiveness.failed()
             raise _not_arrived(exc) from exc
         else:
@@ -206,6 +211,8 @@ class RunningHubClient:
             ) from exc
         except NoReply as exc:
             raise no_reply_error(exc) from exc
+        except NotHttp as exc:
+            raise unreadable() from exc
 
     def _request(
         self,
@@ -245,6 +252,19 @@ class _UnusableReply(Exception):
     """The reply is too long, or in an encoding that was not asked for."""
 
 
+async def _read_or_nothing(response: httpx.Response) -> bytes:
+    """The body; empty where it cannot be used, since the HTTP status alone says then what was done.
+
+    Raises what a body raises that does not arrive in time.
+    """
+    try:
+        return await _read(response)
+    except httpx.TimeoutException:
+        raise
+    except (httpx.RequestError, aiohttp.ClientError, _UnusableReply):
+        return b""
+
+
 async def _read(response: httpx.Response) -> bytes:
     """The body, decoded; bytes are counted after decoding, so that a small body cannot grow without limit."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -270,9 +290,11 @@ def _decompressed(content: bytes) -> bytes:
     return decoded
 
 
-def _not_arrived(exc: Exception) -> NotSent | NoReply:
+def _not_arrived(exc: Exception) -> NotSent | NoReply | NotHttp:
     if _was_not_sent(exc):
         return NotSent()
+    if isinstance(exc, aiohttp.ClientResponseError):  # raised for what no HTTP parser accepts
+        return NotHttp()
     return NoReply(is_timeout=isinstance(exc, TimeoutError | httpx.ReadTimeout | httpx.WriteTimeout))
 
 

@@ -83,6 +83,10 @@ class Reply:
                 " the key.",
                 upstream=self.upstream,
             )
+        return self.without_usable_body()
+
+    def without_usable_body(self) -> RunningHubUnavailable:
+        """The problem for a response that is not RunningHub's JSON."""
         return RunningHubUnavailable(
             f"RunningHub responded with HTTP {self.http_status} and no usable reply. Try again shortly.",
             retry_after=5,
@@ -161,11 +165,8 @@ def masked(value: Any, secrets: list[str]) -> Any:
 def run_result(reply: Reply) -> RunResult:
     """The outcome of a paid call from its reply; a success without a task id is an unknown outcome."""
     refusal = reply.refusal
-    if refusal is Refusal.UNKNOWN and reply.code is not None and reply.http_status < 500:
-        message = f"RunningHub returned {reply.code} ({reply.msg or 'no message'})."
-        return RunResult(
-            refusal, error=RunningHubUnavailable(message, upstream=reply.upstream, retry_after=5)
-        )
+    if refusal is Refusal.UNKNOWN:
+        return RunResult(refusal, error=_unknown_outcome(reply))
     if refusal is not Refusal.ACCEPTED:
         return RunResult(refusal, error=reply.error())
     data = json_object(reply.data)
@@ -174,6 +175,13 @@ def run_result(reply: Reply) -> RunResult:
         return RunResult(Refusal.UNKNOWN, error=unreadable())
     status = data.get("taskStatus") or data.get("status")
     return RunResult(refusal, task_id, status == "RUNNING", node_errors(data))
+
+
+def _unknown_outcome(reply: Reply) -> RunningHubUnavailable:
+    if reply.code is None or reply.http_status >= 500:
+        return reply.without_usable_body()
+    message = f"RunningHub returned {reply.code} ({reply.msg or 'no message'})."
+    return RunningHubUnavailable(message, upstream=reply.upstream, retry_after=5)
 
 
 def poll_result(reply: Reply) -> PollResult:

@@ -220,7 +220,7 @@ TABLE = [
         {"kind": "wrong_types"},
         exceptions={"/get_node_info": (200, "")},  # a form without fields
     ),
-    Row("a huge answer", UNAVAILABLE, TIMED_OUT, "HTTP 200", {"kind": "huge", "megabytes": 40}),
+    Row("a huge answer", UNAVAILABLE, UNAVAILABLE, "HTTP 200", {"kind": "huge", "megabytes": 40}),
     Row("the key refused", REJECTED, WAITS, "802", {"kind": "code", "code": 802, "msg": API_KEY}),
     Row("no free slot", REJECTED, WAITS, "421", {"kind": "code", "code": 421}),
     Row("a code that nobody knows", REJECTED, REJECTED, "98765", {"kind": "code", "code": 98765}),

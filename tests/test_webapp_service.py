@@ -355,11 +355,22 @@ async def test_a_refusal_in_http_alone_is_rejected(
     webapps: Calls, runninghub: RunningHub, status: int
 ) -> None:
     everywhere(runninghub, httpx.Response(status, html="<h1>no</h1>"))
-    for call in ALL_CALLS:
+    for call in ALL_CALLS if status in {401, 403} else FREE_CALLS:
         with pytest.raises(RunningHubRejected) as refused:
             await call(webapps)
         upstream = {"code": status, "msg": f"HTTP {status}"}
         assert facts(refused.value) == (RunningHubRejected, upstream, None, None)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413])
+async def test_a_page_in_response_to_the_paid_call_is_an_unknown_outcome_whatever_its_status(
+    webapps: Calls, runninghub: RunningHub, status: int
+) -> None:
+    runninghub.run.respond(status, html="<h1>no</h1>")
+    with pytest.raises(RunningHubUnavailable) as unknown:
+        await run(webapps)
+    assert facts(unknown.value) == (RunningHubUnavailable, None, None, 5)
+    assert await refusal(webapps) is Refusal.UNKNOWN
 
 
 async def test_a_refusal_in_http_and_json_is_told_by_its_code(webapps: Calls, runninghub: RunningHub) -> None:
@@ -411,9 +422,20 @@ async def test_a_reply_that_is_too_long_is_not_read_to_its_end(
 ) -> None:
     everywhere(runninghub, httpx.Response(200, content=b"x" * (MAX_REPLY_BYTES + 1)))
     assert await refusal(webapps) is Refusal.UNKNOWN
-    for call in FREE_CALLS:
+    for call in ALL_CALLS:
         with pytest.raises(RunningHubUnavailable):
             await call(webapps)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(302, Refusal.NOT_SENT), (401, Refusal.KEY_REFUSED), (429, Refusal.FULL), (502, Refusal.UNKNOWN)],
+)
+async def test_of_a_reply_without_a_usable_body_the_http_status_decides(
+    webapps: Calls, runninghub: RunningHub, status: int, kind: Refusal
+) -> None:
+    everywhere(runninghub, httpx.Response(status, content=b"x" * (MAX_REPLY_BYTES + 1)))
+    assert await refusal(webapps) is kind
 
 
 @pytest.mark.parametrize(
@@ -762,9 +784,6 @@ def free_port() -> int:
         reset_unread,
         reset_after_request,
         half_a_head,
-        half_a_body,
-        no_http,
-        broken_gzip,
         hang,
         hang_in_the_body,
         drip,
@@ -777,6 +796,17 @@ async def test_once_a_connection_was_made_the_paid_call_may_have_been_sent(handl
             with pytest.raises(RunningHubTimeout) as unknown:
                 await run(webapps)
     assert facts(unknown.value) == (RunningHubTimeout, None, None, 5)
+
+
+@pytest.mark.parametrize("handler", [half_a_body, no_http, broken_gzip])
+async def test_a_response_to_the_paid_call_that_is_not_runninghubs_json_is_unavailable(
+    handler: Handler,
+) -> None:
+    async with server(handler) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
+        result = await webapps.service.run(webapps.account, Run(Kind.WEBAPP, WEBAPP_ID, [NODE]))
+    assert result.refusal is Refusal.UNKNOWN
+    assert result.error
+    assert facts(result.error) == (RunningHubUnavailable, None, None, 5)
 
 
 @pytest.mark.parametrize("handler", [close_after_request, reset_after_request, half_a_body, no_http])
