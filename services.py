@@ -177,6 +177,11 @@ def build(
     lease_ms = int((settings.runninghub_timeout_s + LEASE_MARGIN_S) * 1000)
     monitor = AccountMonitor(database, webapps, accounts, planner, lease_ms=lease_ms)
     submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret)
+    receivers = (
+        Receivers(may_be_private=settings.webhook_allow_private, at_once=AT_ONCE)
+        if settings.webhook_secret
+        else None
+    )
     tasks = TaskService(
         database,
         webapps,
@@ -188,6 +193,7 @@ def build(
         schedule,
         secret,
         settings,
+        receivers=receivers,
         monotonic=monotonic,
     )
     poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
@@ -218,10 +224,9 @@ def build(
         link_ttl_s=settings.outputs_link_ttl_s,
         clock=database.clock,
     )
-    receivers = sender = None
-    if settings.webhook_secret and webhook_body:
+    sender = None
+    if receivers and webhook_body:
         _store_webhooks(database, outputs, settings, webhook_body)
-        receivers = Receivers(may_be_private=settings.webhook_allow_private, at_once=AT_ONCE)
         signer = WebhookSigner(settings.webhook_secret)
         sender = WebhookSender(database.deliveries, receivers, signer, clock=database.clock)
     return Services(

@@ -67,7 +67,7 @@ from transitions import (
     WebhookReceived,
 )
 from webapp_service import WebappService
-from webhooks.receivers import is_known_private
+from webhooks.receivers import Receivers
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +155,7 @@ class TaskService:
         secret: SecretKey,
         settings: Settings,
         *,
+        receivers: Receivers | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -167,6 +168,7 @@ class TaskService:
         self._schedule = schedule
         self._secret = secret
         self._settings = settings
+        self._receivers = receivers
         self._monotonic = monotonic
         self._not_known_at: LRUCache[str, float] = LRUCache(REMEMBERED_HOSTS)
         self._file_hosts: LRUCache[str, str] = LRUCache(REMEMBERED_HOSTS)
@@ -185,7 +187,7 @@ class TaskService:
         if not self._accounts.all:
             raise RunningHubNotConfigured
         require_may_run(principal, submission.target)
-        self._check_webhook_url(submission.webhook_url)
+        await self._check_webhook_url(submission.webhook_url)
         key = _scoped_key(principal, submission.idempotency_key)
         digest = self._secret.digest(submission.text) if key else None
         if first := await self._first_with_key(key, digest):
@@ -204,13 +206,13 @@ class TaskService:
             retry_after=10,
         )
 
-    def _check_webhook_url(self, url: str | None) -> None:
+    async def _check_webhook_url(self, url: str | None) -> None:
         """A receiver to which nothing could be sent is refused before anything is paid for."""
         if url is None:
             return
         if not self._settings.webhook_secret:
             raise InvalidRequest("webhook_url requires WEBHOOK_SECRET, which is not set.")
-        if is_known_private(url) and not self._settings.webhook_allow_private:
+        if self._receivers and not await self._receivers.may_send_to(url):
             raise Forbidden("webhook_url is a private address; only WEBHOOK_ALLOW_PRIVATE=true allows it.")
 
     def _new_task(

@@ -362,4 +362,9 @@ MIGRATIONS: tuple[str, ...] = (
         DELETE FROM webhook_deliveries WHERE task_id = OLD.id;
     END;
     """,
+    # Which receivers have something to be sent, without reading all that one of them keeps waiting.
+    """
+    CREATE INDEX webhook_deliveries_by_receiver ON webhook_deliveries (receiver, next_try_ms, seq)
+        WHERE next_try_ms IS NOT NULL;
+    """,
 )

@@ -10,16 +10,24 @@ INSERT_DELIVERY = """
 """
 SELECT_OF_TASK = f"SELECT {DELIVERY_COLUMNS} FROM webhook_deliveries WHERE task_id = :task_id ORDER BY seq"
 HAS_DUE = "SELECT 1 FROM webhook_deliveries WHERE next_try_ms <= :now LIMIT 1"
-# A few of each receiver at a time, so that one that hangs delays only its own.
+# The first few of each receiver, so that one that hangs delays only its own. Receivers are found by an index:
+# a hundred thousand deliveries that one of them keeps waiting are not read each time.
+SELECT_DUE_OF_EACH = """
+    WITH RECURSIVE receivers (receiver) AS (
+        SELECT min(receiver) FROM webhook_deliveries WHERE next_try_ms IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(receiver) FROM webhook_deliveries
+            WHERE next_try_ms IS NOT NULL AND receiver > receivers.receiver)
+        FROM receivers WHERE receiver IS NOT NULL)
+    SELECT due.seq, due.receiver FROM receivers CROSS JOIN webhook_deliveries AS due ON due.seq IN (
+        SELECT own.seq FROM webhook_deliveries AS own
+        WHERE own.receiver = receivers.receiver AND own.next_try_ms <= :now
+        ORDER BY own.next_try_ms, own.seq LIMIT :at_once_each)
+    ORDER BY due.next_try_ms, due.seq
+"""
 LEASE_DUE = f"""
-    UPDATE webhook_deliveries SET leases = leases + 1, next_try_ms = :lease_until WHERE seq IN (
-        SELECT due.seq FROM (
-            SELECT seq, receiver, next_try_ms,
-                row_number() OVER (PARTITION BY receiver ORDER BY next_try_ms, seq) AS place
-            FROM webhook_deliveries WHERE next_try_ms <= :now) AS due
-        LEFT JOIN json_each(:in_progress) AS busy ON busy.key = due.receiver
-        WHERE due.place + coalesce(busy.value, 0) <= :at_once_each
-        ORDER BY due.next_try_ms, due.seq LIMIT :limit)
+    UPDATE webhook_deliveries SET leases = leases + 1, next_try_ms = :lease_until
+    WHERE seq IN (SELECT value FROM json_each(:seqs)) AND next_try_ms <= :now
     RETURNING {DELIVERY_COLUMNS}
 """
 # A time that a clock which has stepped back will not reach for long.

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -84,13 +85,15 @@ class DeliveryRows:
         now = self._clock()
         if not await self._file.read(queries.HAS_DUE, {"now": now}):
             return []
-        parameters = {
-            "now": now,
-            "lease_until": now + lease_ms,
-            "limit": limit,
-            "at_once_each": at_once_each,
-            "in_progress": json.dumps(in_progress),
-        }
+        due = await self._file.read(queries.SELECT_DUE_OF_EACH, {"now": now, "at_once_each": at_once_each})
+        seqs, counts = [], Counter(in_progress)
+        for seq, receiver in due:
+            counts[receiver] += 1
+            if counts[receiver] <= at_once_each:
+                seqs.append(seq)
+        if not seqs:
+            return []
+        parameters = {"now": now, "lease_until": now + lease_ms, "seqs": json.dumps(seqs[:limit])}
 
         async def statements(connection: Connection) -> list[Delivery]:
             rows = await connection.execute_fetchall(queries.LEASE_DUE, parameters)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from files.address_check import AddressNotAllowed, is_public, public_socket
+from webhooks.names import ReceiverNames
 
 RESPONSE_TIMEOUT_S = 15.0
 HEADERS = {"User-Agent": "runninghub-gateway", "Content-Type": "application/json"}
@@ -53,11 +54,12 @@ class Receivers:
         self._may_be_private = may_be_private
         self._at_once = at_once
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._names = ReceiverNames(at_once)
 
     async def __aenter__(self) -> Self:
         checked = None if self._may_be_private else public_socket
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._at_once, socket_factory=checked),
+            connector=aiohttp.TCPConnector(limit=self._at_once, socket_factory=checked, resolver=self._names),
             timeout=self._timeout,
             headers=HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -70,6 +72,13 @@ class Receivers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self._names.close()
+
+    async def may_send_to(self, url: str) -> bool:
+        """Whether nothing is known against the address; each attempt checks the one it connects to."""
+        if self._may_be_private:
+            return True
+        return not is_known_private(url) and not await self._names.is_private(urlsplit(url).hostname or "")
 
     async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Receipt:
         """Send a webhook; redirects are not followed. Raises PostFailed."""

@@ -1,5 +1,6 @@
 """The outgoing webhooks of a task over HTTP, from the submit to the list of attempts."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ async def test_a_private_webhook_url_is_forbidden(tmp_path: Path) -> None:
     async with serving_users(tmp_path, webhook_secret=SECRET) as served:
         response = await submit(served, webhook_url="http://127.0.0.1:9/hook")
     assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("allow_private", "status", "code"), [(False, 403, "forbidden"), (True, 202, None)])
+async def test_a_webhook_url_whose_name_resolves_to_a_private_address_is_forbidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allow_private: bool, status: int, code: str | None
+) -> None:
+    public = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
+        return public("10.1.2.3" if host == "hooks.example.com" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    options = {"webhook_secret": SECRET, "webhook_allow_private": allow_private}
+    async with serving_users(tmp_path, **options) as served:
+        alice = await served.create_user("alice")
+        responses = [
+            await submit(served, token, webhook_url="https://hooks.example.com/x")
+            for token in (OPERATOR_TOKEN, alice)
+        ]
+        stored = (await served.call(OPERATOR_TOKEN, "GET", "/tasks")).json()["tasks"]
+    assert [(each.status_code, each.json().get("code")) for each in responses] == [(status, code)] * 2
+    assert len(stored) == (2 if allow_private else 0)
 
 
 async def test_users_see_and_resend_the_deliveries_of_their_own_tasks_alone(tmp_path: Path) -> None:

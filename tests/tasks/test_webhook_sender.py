@@ -2,9 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +18,8 @@ from standardwebhooks import Webhook
 
 from api.schemas import webhook_body
 from database import Database
+from db.sqlite import Connection
+from db.webhook_queries import SELECT_DUE_OF_EACH
 from models import CancelReason, Delivery, DeliveryState, Output, OutputState, Task, WebhookEvent
 from tasks.outputs import new_outputs
 from tasks.webhook_sender import RETRY_S, WebhookSender
@@ -269,6 +274,77 @@ async def test_an_attempt_whose_lease_has_expired_changes_nothing(webhooks: Webh
     await deliveries.failed(late, None, "late")
 
     assert (await webhooks.delivery()).state is DeliveryState.DELIVERED
+
+
+async def store_deliveries(database: Database, urls: Sequence[str], number: int) -> None:
+    """`number` due deliveries to each of these receivers, as ends of as many tasks would store them."""
+    task = await add_waiting(database)
+
+    async def statements(connection: Connection) -> None:
+        for url in urls:
+            for _ in range(number):
+                await database.deliveries.add(
+                    connection, WebhookEvent.FAILED, replace(task, webhook_url=url), []
+                )
+
+    await database.write(statements)
+
+
+async def test_what_is_in_progress_counts_towards_a_receivers_share(webhooks: Webhooks) -> None:
+    busy, free = "https://busy.example.com", "https://free.example.com"
+    await store_deliveries(webhooks.database, [f"{busy}/1", f"{free}/1", f"{busy}/2"], 6)
+
+    leased = await webhooks.database.deliveries.lease(
+        lease_ms=1000, limit=100, at_once_each=4, in_progress={f"{busy}:none": 3}
+    )
+
+    assert Counter(delivery.url for delivery in leased) == {f"{busy}/1": 1, f"{free}/1": 4}
+    assert not await webhooks.database.deliveries.lease(
+        lease_ms=1000,
+        limit=100,
+        at_once_each=4,
+        in_progress={f"{busy}:none": 4, f"{free}:none": 4},
+    )
+
+
+async def test_a_lease_reads_no_more_rows_when_a_receiver_keeps_many_waiting(webhooks: Webhooks) -> None:
+    await store_deliveries(webhooks.database, ["https://busy.example.com"], 1000)
+
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    parameters = {"now": webhooks.clock(), "at_once_each": 4}
+    with closing(sqlite3.connect(webhooks.database.path)) as connection:
+        connection.set_progress_handler(count, 1)
+        due = connection.execute(SELECT_DUE_OF_EACH, parameters).fetchall()
+
+    assert len(due) == 4
+    assert steps < 1000  # of SQLite's machine: less than one for each row
+
+
+async def test_a_thousand_deliveries_pass_five_receivers_that_hang(webhooks: Webhooks) -> None:
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(listening()) for _ in range(50)]
+        hanging, healthy = receivers[:5], receivers[5:]
+        for receiver in hanging:
+            receiver.statuses = [HANGS] * 100
+        await store_deliveries(webhooks.database, [receiver.url for receiver in receivers], 20)
+        began = time.monotonic()
+        loop = asyncio.create_task(webhooks.sender.run())
+        await until(lambda: all(len(receiver.received) == 20 for receiver in healthy))
+        took_s = time.monotonic() - began
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
+
+    assert took_s < 5.0
+    ids = [headers["webhook-id"] for receiver in healthy for headers, _ in receiver.received]
+    assert len(set(ids)) == len(ids) == 900
+    assert [len(receiver.received) for receiver in hanging] == [4] * 5
 
 
 async def test_a_receiver_that_hangs_delays_only_its_own_deliveries(webhooks: Webhooks) -> None:
