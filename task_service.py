@@ -616,7 +616,7 @@ class TaskService:
             result = await self._webapps.poll(account, hint, kind=task.kind)
             if result.state is not RunState.NOT_KNOWN:
                 return await self._settled(task, account, hint, result)
-        if await self._database.store(task.id, Resubmitted()) is None:
+        if await self._database.store(task.id, Resubmitted(task.hinted_task_id)) is None:
             raise NotUnknown("The task has just been settled otherwise.")
         return await self.task(task.id)
 

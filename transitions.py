@@ -142,7 +142,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Resubmitted:
-    """A person decided that a SUBMIT_UNKNOWN task did not start."""
+    """A person decided that a SUBMIT_UNKNOWN task did not start.
+
+    `refuted_task_id` is the id that a webhook had reported, where RunningHub does not know it.
+    """
+
+    refuted_task_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,8 +396,10 @@ def _resubmitted(task: Task, event: Resubmitted, now_ms: int) -> Columns | None:
     if task.status is not S.SUBMIT_UNKNOWN:
         return None
     # Who asks for another run takes an earlier cancel back.
-    again = {"hinted_task_id": None, "cancel_reason": None, "is_cancel_confirmed": False}
-    return _pending(now_ms) | again | NOT_POLLED | _no_longer_lost()
+    again = _pending(now_ms) | {"cancel_reason": None, "is_cancel_confirmed": False} | _no_longer_lost()
+    if task.hinted_task_id != event.refuted_task_id:  # a webhook came after the person's decision
+        return again | {"hold": Hold.HINT} | _poll_at(now_ms, now_ms)
+    return again | {"hinted_task_id": None} | NOT_POLLED
 
 
 def _webhook_received(task: Task, event: WebhookReceived, now_ms: int) -> Columns | None:

@@ -727,6 +727,26 @@ async def test_a_webhook_after_a_resubmit_withdraws_the_task_from_the_queue(
     assert (task.status, task.runninghub_task_id) == (S.SUCCESS, "88")
 
 
+async def test_a_webhook_that_arrives_during_a_resubmit_is_not_dropped(
+    core: Core, runninghub: RunningHub
+) -> None:
+    await unknown(core.database, hint="88")
+
+    async def webhook_of_another_run(_: httpx.Request) -> httpx.Response:
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "89")
+        return httpx.Response(200, json=answer(807))
+
+    runninghub.outputs.mock(side_effect=webhook_of_another_run)
+    await core.tasks.settle("task-1", runninghub_task_id=None)
+    await core.submitter.submit_pending()
+    await core.submitter.close()
+    assert runninghub.run.call_count == 0
+    runninghub.outputs.side_effect = None
+    says(runninghub, 0, FILES)
+    task = await polled(core)
+    assert (task.status, task.runninghub_task_id) == (S.SUCCESS, "89")
+
+
 async def test_a_person_names_the_id_of_an_unknown_task_and_the_watch_goes_on(
     core: Core, clock: Clock
 ) -> None:

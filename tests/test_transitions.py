@@ -283,6 +283,23 @@ def test_a_webhook_of_a_resubmitted_task_holds_it_back() -> None:
     assert (after.hold, after.hinted_task_id, after.next_poll_ms) == (Hold.HINT, "77", NOW)
 
 
+def test_a_webhook_that_was_checked_before_a_resubmit_is_forgotten_by_it() -> None:
+    after = changed(task(S.SUBMIT_UNKNOWN, hinted_task_id="77"), Resubmitted("77"))
+    assert (after.status, after.hold, after.hinted_task_id, after.next_poll_ms) == (
+        S.PENDING,
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("refuted", [None, "76"])
+def test_a_webhook_that_came_after_the_decision_to_resubmit_holds_the_task_back(refuted: str | None) -> None:
+    after = changed(task(S.SUBMIT_UNKNOWN, hinted_task_id="77"), Resubmitted(refuted))
+    assert (after.status, after.hold, after.hinted_task_id) == (S.PENDING, Hold.HINT, "77")
+    assert after.next_poll_ms == NOW
+
+
 def test_a_webhook_of_a_task_that_was_never_sent_says_nothing() -> None:
     assert apply(task(S.PENDING, attempt=0), WebhookReceived("77"), NOW) is None
 
