@@ -51,7 +51,7 @@ class DiskStore:
         media_type: str = "application/octet-stream",
         expected_bytes: int | None = None,
     ) -> StoredFile:
-        draft = await asyncio.to_thread(self._create_draft, expected_bytes or 0)
+        draft = await self._new_draft(expected_bytes or 0)
         try:
             async for chunk in chunks:
                 await asyncio.to_thread(self._write, draft, chunk)
@@ -79,6 +79,16 @@ class DiskStore:
 
     async def close(self) -> None:
         """Nothing is open between calls."""
+
+    async def _new_draft(self, expected_bytes: int) -> "_Draft":
+        creating = asyncio.ensure_future(asyncio.to_thread(self._create_draft, expected_bytes))
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            # The thread goes on, and what it creates has no other owner.
+            with suppress(StoreUnavailable):
+                (await creating).discard()
+            raise
 
     def _create_draft(self, expected_bytes: int) -> "_Draft":
         self._check_space(expected_bytes)

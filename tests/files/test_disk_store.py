@@ -87,6 +87,17 @@ async def test_a_put_that_is_cancelled_leaves_nothing(store: DiskStore, root: Pa
     assert files_in(root) == []
 
 
+async def test_a_put_that_is_cancelled_while_its_file_is_created_leaves_nothing(
+    store: DiskStore, root: Path
+) -> None:
+    putting = asyncio.create_task(put(store, b"a cat"))
+    await asyncio.sleep(0)  # a thread creates the file now
+    putting.cancel()
+    await asyncio.wait([putting])
+    assert putting.cancelled()
+    assert files_in(root) == []
+
+
 async def test_the_only_worker_removes_what_a_killed_process_left(store: DiskStore, root: Path) -> None:
     (root / ".incoming" / "tmp1234").write_bytes(b"half a c")
     await prepared(root, is_only_worker=False)
