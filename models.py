@@ -377,6 +377,7 @@ class Output:
 
     `storage_key` names the file where it is kept, or will be. `attempts` counts the leases: it tells the
     worker that has the row from one whose lease has expired. `failures` counts the downloads that failed.
+    `thumbnail_size` (bytes) is None where there is no thumbnail.
     """
 
     task_id: str
@@ -393,6 +394,7 @@ class Output:
     attempts: int
     failures: int
     expires_ms: int
+    thumbnail_size: int | None = None
 
 
 class WebhookEvent(StrEnum):

@@ -24,6 +24,7 @@ from files.disk_store import DiskStore
 from files.output_store import OutputStore, StoreUnavailable
 from files.result_download import ResultDownloader
 from files.s3_store import S3Location, S3Store
+from files.thumbnails import ThumbnailMaker
 from forms.app_hosts import AppHosts
 from forms.cache import FormCache
 from models import Output, Task, WebhookEvent
@@ -210,6 +211,7 @@ def build(
             copies,
             clock=database.clock,
             max_file_bytes=int(settings.outputs_max_file_mb * MB),
+            thumbnails=ThumbnailMaker(),
         )
         if store
         else None

@@ -385,6 +385,9 @@ class OutputResponse(BaseModel):
     sha256: str | None
     node_id: str | None
     text: str | None = Field(description="A text result of up to 64 kB.")
+    thumbnail_url: str | None = Field(
+        description="Of a kept image: a WebP of at most 384 pixels a side; works as `url` does."
+    )
 
     @classmethod
     def of(cls, output: Output, url: str) -> Self:
@@ -398,6 +401,7 @@ class OutputResponse(BaseModel):
             sha256=output.sha256,
             node_id=output.node_id,
             text=output.text,
+            thumbnail_url=None if output.thumbnail_size is None else f"{url}&thumbnail=true",
         )
 
 

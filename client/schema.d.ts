@@ -899,6 +899,11 @@ export interface components {
              * @description A text result of up to 64 kB.
              */
             text: string | null;
+            /**
+             * Thumbnail Url
+             * @description Of a kept image: a WebP of at most 384 pixels a side; works as `url` does.
+             */
+            thumbnail_url: string | null;
         };
         /**
          * OutputState
@@ -3130,6 +3135,8 @@ export interface operations {
             query?: {
                 /** @description As an attachment, also what a browser could show. */
                 download?: boolean;
+                /** @description A small WebP of a kept image instead. */
+                thumbnail?: boolean;
                 /** @description Part of a signed link. */
                 expires?: string | null;
                 /** @description Part of a signed link. */

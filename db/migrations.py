@@ -367,4 +367,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX webhook_deliveries_by_receiver ON webhook_deliveries (receiver, next_try_ms, seq)
         WHERE next_try_ms IS NOT NULL;
     """,
+    # Thumbnails of kept images: each lies next to its file, and ends with it.
+    """
+    ALTER TABLE outputs ADD COLUMN thumbnail_size INTEGER;
+    """,
 )

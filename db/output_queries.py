@@ -2,7 +2,7 @@
 
 OUTPUT_COLUMNS = (
     "task_id, n, state, source_url, file_type, media_type, node_id, size, sha256, text, storage_key,"
-    " attempts, failures, expires_ms"
+    " attempts, failures, expires_ms, thumbnail_size"
 )
 # What is being copied is guarded by its attempt: a worker whose lease has expired changes nothing any more.
 IS_OWN_COPY = "task_id = :task_id AND n = :n AND state = 'KEEPING' AND attempts = :attempts"
@@ -40,7 +40,7 @@ CLAIM_KEY = f"""
 """
 FINISH_KEPT = f"""
     UPDATE outputs SET state = 'KEPT', next_try_ms = NULL, kept_ms = :now, size = :size, sha256 = :sha256,
-        text = :text, media_type = :media_type
+        text = :text, media_type = :media_type, thumbnail_size = :thumbnail_size
     WHERE {IS_OWN_COPY} AND storage_key = :storage_key RETURNING n
 """
 FINISH_UNKEPT = f"""
@@ -50,15 +50,26 @@ RETRY = f"""
     UPDATE outputs SET next_try_ms = :next_try_ms, failures = :failures WHERE {IS_OWN_COPY}
 """
 KEEP_AGAIN = """
-    UPDATE outputs SET state = 'KEEPING', next_try_ms = :now, failures = 0, kept_ms = NULL
+    UPDATE outputs SET state = 'KEEPING', next_try_ms = :now, failures = 0, kept_ms = NULL,
+        thumbnail_size = NULL
     WHERE task_id = :task_id AND n = :n AND state = 'KEPT' AND storage_key IS NOT NULL AND expires_ms > :now
+"""
+# The key of a copy that has ended after its row had gone.
+DELETE_UNREFERENCED = """
+    INSERT INTO files_to_delete (storage_key) SELECT :storage_key
+    WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE storage_key = :storage_key) ON CONFLICT DO NOTHING
 """
 HAS_KEEPING = "SELECT 1 FROM outputs WHERE task_id = :task_id AND state = 'KEEPING' LIMIT 1"
 DELETE_KEPT_BEFORE = """
-    UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL WHERE (task_id, n) IN (
+    UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL, thumbnail_size = NULL
+    WHERE (task_id, n) IN (
         SELECT task_id, n FROM outputs WHERE state = 'KEPT' AND kept_ms < :before
         ORDER BY kept_ms LIMIT :limit)
     RETURNING n
+"""
+FORGET_THUMBNAIL = """
+    UPDATE outputs SET thumbnail_size = NULL
+    WHERE task_id = :task_id AND n = :n AND storage_key = :storage_key
 """
 HAS_FILE_TO_DELETE = "SELECT 1 FROM files_to_delete WHERE next_try_ms <= :now LIMIT 1"
 LEASE_FILES_TO_DELETE = """

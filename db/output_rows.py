@@ -115,13 +115,34 @@ class OutputRows:
         return await self._change(queries.CLAIM_KEY, {**_copy(output), "storage_key": storage_key})
 
     async def kept(
-        self, output: Output, *, storage_key: str, size: int, sha256: str, text: str | None, media_type: str
+        self,
+        output: Output,
+        *,
+        storage_key: str,
+        size: int,
+        sha256: str,
+        text: str | None,
+        media_type: str,
+        thumbnail_size: int | None = None,
     ) -> bool:
-        """The file is complete under the claimed key. False: the row is not this worker's any more."""
-        values = {"storage_key": storage_key, "size": size, "sha256": sha256, "text": text}
+        """The file is complete under the claimed key.
+
+        False: the row is not this worker's any more; the file is deleted unless another row refers to it. The
+        deletion that went with the row may have come before the file.
+        """
+        values: dict[str, object] = {
+            "storage_key": storage_key,
+            "size": size,
+            "sha256": sha256,
+            "text": text,
+        }
         now = self._clock()
-        parameters = {**_copy(output), **values, "media_type": media_type, "now": now}
-        return await self._finish(queries.FINISH_KEPT, parameters)
+        values |= {"media_type": media_type, "thumbnail_size": thumbnail_size}
+        parameters = {**_copy(output), **values, "now": now}
+        if await self._finish(queries.FINISH_KEPT, parameters):
+            return True
+        await self._change(queries.DELETE_UNREFERENCED, {"storage_key": storage_key})
+        return False
 
     async def not_kept(self, output: Output, state: OutputState) -> bool:
         """The copy has ended without a file."""
@@ -147,6 +168,11 @@ class OutputRows:
         """A kept file has disappeared: copy it once more, while RunningHub's link works."""
         values = {"task_id": output.task_id, "n": output.n, "now": self._clock()}
         await self._change(queries.KEEP_AGAIN, values)
+
+    async def forget_thumbnail(self, output: Output) -> None:
+        """A thumbnail has disappeared: the output goes without one."""
+        values = {"task_id": output.task_id, "n": output.n, "storage_key": output.storage_key}
+        await self._change(queries.FORGET_THUMBNAIL, values)
 
     # Deleting
 

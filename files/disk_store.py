@@ -11,7 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from files.output_store import Claim, FileMissing, NotEnoughSpace, StoredFile, StoreUnavailable
+from files.output_store import (
+    Claim,
+    FileMissing,
+    NotEnoughSpace,
+    StoredFile,
+    StoreUnavailable,
+    thumbnail_key,
+)
 
 # Large enough that the change of threads costs little, small enough for many readers at once.
 READ_BYTES = 128 * 1024
@@ -57,10 +64,13 @@ class DiskStore:
                 await asyncio.to_thread(self._write, draft, chunk)
             stored = await asyncio.to_thread(self._sync, draft)
             await claim(stored.key)
-            await asyncio.to_thread(self._publish, draft, stored)
+            await asyncio.to_thread(self._publish, draft, stored.key)
         finally:
             await asyncio.to_thread(draft.discard)
         return stored
+
+    async def put_thumbnail(self, key: str, data: bytes) -> None:
+        await asyncio.to_thread(self._put_thumbnail, key, data)
 
     async def open(self, key: str, start: int, stop: int) -> "_FileReader":
         return _FileReader(await asyncio.to_thread(self._open, key), start, stop)
@@ -107,13 +117,22 @@ class DiskStore:
         with self._translated_errors():
             return draft.sync()
 
-    def _publish(self, draft: "_Draft", stored: StoredFile) -> None:
+    def _put_thumbnail(self, key: str, data: bytes) -> None:
+        draft = self._create_draft(len(data))
+        try:
+            self._write(draft, data)
+            self._sync(draft)
+            self._publish(draft, thumbnail_key(key))
+        finally:
+            draft.discard()
+
+    def _publish(self, draft: "_Draft", key: str) -> None:
         with self._translated_errors():
-            folder = self._path(stored.key).parent
+            folder = self._path(key).parent
             if not folder.exists():
                 folder.mkdir(exist_ok=True)
                 _sync_folder(self._root)
-            draft.path.replace(self._path(stored.key))
+            draft.path.replace(self._path(key))
             _sync_folder(folder)
 
     def _open(self, key: str) -> BinaryIO:
@@ -125,8 +144,9 @@ class DiskStore:
             return self._path(key).stat()
 
     def _delete(self, key: str) -> None:
-        with self._translated_errors(), suppress(FileMissing), self._missing_file():
-            self._path(key).unlink()
+        for name in (thumbnail_key(key), key):
+            with self._translated_errors(), suppress(FileMissing), self._missing_file():
+                self._path(name).unlink()
 
     def _check_space(self, wanted_bytes: int) -> None:
         with self._translated_errors():

@@ -38,6 +38,11 @@ class ByteStream(Protocol):
     async def aclose(self) -> None: ...
 
 
+def thumbnail_key(key: str) -> str:
+    """The thumbnail of a file is kept next to it, under its name: whoever knows the file finds both."""
+    return f"{key}.thumbnail.webp"
+
+
 class OutputStore(Protocol):
     """Every method but `close` raises StoreUnavailable where the store does not work at the moment."""
 
@@ -58,6 +63,9 @@ class OutputStore(Protocol):
         `name` is unique to the output; a store may ignore it for a better key.
         """
 
+    async def put_thumbnail(self, key: str, data: bytes) -> None:
+        """Store the thumbnail of the file `key`: all of it or nothing. It is deleted with the file."""
+
     async def open(self, key: str, start: int, stop: int) -> ByteStream:
         """The bytes from `start` up to, not including, `stop`. Raises FileMissing before the first one."""
 
@@ -65,7 +73,7 @@ class OutputStore(Protocol):
         """None: there is no such file."""
 
     async def delete(self, key: str) -> None:
-        """That there is no such file is no error."""
+        """The file and its thumbnail. That there is no such file is no error."""
 
     async def check(self) -> None:
         """Raises StoreUnavailable where a `put` would fail, as far as that can be known cheaply."""

@@ -14,7 +14,14 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as ObjectStore
 
-from files.output_store import ByteStream, Claim, FileMissing, StoredFile, StoreUnavailable
+from files.output_store import (
+    ByteStream,
+    Claim,
+    FileMissing,
+    StoredFile,
+    StoreUnavailable,
+    thumbnail_key,
+)
 
 # The smallest part that S3 accepts; two at a time, so that a copy needs little memory.
 PART_BYTES = 5 * 1024 * 1024
@@ -95,6 +102,16 @@ class S3Store:
                 raise source.error from None
             raise
 
+    async def put_thumbnail(self, key: str, data: bytes) -> None:
+        with self._translated_errors():
+            await obstore.put_async(
+                self._store,
+                thumbnail_key(key),
+                data,
+                attributes={"Content-Type": "image/webp"},
+                use_multipart=False,
+            )
+
     async def open(self, key: str, start: int, stop: int) -> ByteStream:
         if start >= stop:
             return _no_bytes()
@@ -115,11 +132,9 @@ class S3Store:
             return None
 
     async def delete(self, key: str) -> None:
-        try:
-            with self._translated_errors():
-                await obstore.delete_async(self._store, key)
-        except FileMissing:
-            return
+        for name in (thumbnail_key(key), key):
+            with suppress(FileMissing), self._translated_errors():
+                await obstore.delete_async(self._store, name)
 
     async def check(self) -> None:
         """What is wrong shows only in a call."""

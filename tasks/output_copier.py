@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from db.output_rows import OutputRows
 from files import media_types
-from files.output_store import OutputStore, StoredFile, StoreUnavailable
+from files.output_store import FileMissing, OutputStore, StoredFile, StoreUnavailable, thumbnail_key
 from files.result_download import (
     Download,
     DownloadFailed,
@@ -19,6 +19,7 @@ from files.result_download import (
     ResultNotAllowed,
     ResultTooLarge,
 )
+from files.thumbnails import ThumbnailMaker
 from models import MAX_TEXT_BYTES, Output, OutputState
 from tasks.leased_work import LeasedWork
 
@@ -53,6 +54,7 @@ class OutputCopier:
         *,
         clock: Callable[[], int],
         max_file_bytes: int,
+        thumbnails: ThumbnailMaker | None = None,
         retry_s: float = RETRY_S,
         check_s: float = STORE_CHECK_S,
         patience_s: float = PATIENCE_S,
@@ -62,6 +64,7 @@ class OutputCopier:
         self._downloads = downloads
         self._clock = clock
         self._max_file_bytes = max_file_bytes
+        self._thumbnails = thumbnails
         self._retry_s = retry_s
         self._check_s = check_s
         self._patience_s = patience_s
@@ -168,8 +171,32 @@ class OutputCopier:
             sha256=stored.sha256,
             text=text.text,
             media_type=media_type,
+            thumbnail_size=await self._make_thumbnail(stored, media_type),
         )
         return stored
+
+    async def _make_thumbnail(self, stored: StoredFile, media_type: str) -> int | None:
+        """Its size in bytes. Whatever goes wrong, the file is kept: then it has none."""
+        if self._thumbnails is None or not self._thumbnails.is_made_for(media_type, stored.size):
+            return None
+        try:
+            # An equal result may have been kept before.
+            size = await self._store.size(thumbnail_key(stored.key))
+            return await self._new_thumbnail(self._thumbnails, stored) if size is None else size
+        except (StoreUnavailable, FileMissing) as exc:
+            log.info("a thumbnail could not be kept", extra={"reason": str(exc)})
+            return None
+
+    async def _new_thumbnail(self, thumbnails: ThumbnailMaker, stored: StoredFile) -> int | None:
+        image = await self._store.open(stored.key, 0, stored.size)
+        try:
+            thumbnail = await thumbnails.make(image)
+        finally:
+            await image.aclose()
+        if thumbnail is None:
+            return None
+        await self._store.put_thumbnail(stored.key, thumbnail)
+        return len(thumbnail)
 
     def _time_for(self, size: int | None) -> float:
         return self._patience_s + (size or self._max_file_bytes) / SLOWEST_BYTES_PER_S

@@ -14,7 +14,7 @@ from errors import (
     RunningHubUnavailable,
 )
 from files.media_types import media_type_of
-from files.output_store import ByteStream, FileMissing, OutputStore, StoreUnavailable
+from files.output_store import ByteStream, FileMissing, OutputStore, StoreUnavailable, thumbnail_key
 from files.result_download import Download, DownloadFailed, ResultDownloader, ResultNotAllowed
 from models import MAX_TEXT_BYTES, Json, NewOutput, Output, OutputState, Task, TaskStatus
 from secret_key import SecretKey
@@ -137,9 +137,19 @@ class Outputs:
         except StoreUnavailable as exc:
             if self._has_link(output):
                 return None
-            raise OutputUnavailable(
-                "The place where outputs are kept does not respond. Try again shortly.", retry_after=5
-            ) from exc
+            raise _unavailable() from exc
+
+    async def open_thumbnail(self, output: Output) -> ByteStream:
+        """Raises OutputNotFound where it has none, OutputUnavailable where the store does not work."""
+        if self._store is None or output.storage_key is None or output.thumbnail_size is None:
+            raise OutputNotFound(_NO_THUMBNAIL)
+        try:
+            return await self._store.open(thumbnail_key(output.storage_key), 0, output.thumbnail_size)
+        except FileMissing:
+            await self._rows.forget_thumbnail(output)
+            raise OutputNotFound(_NO_THUMBNAIL) from None
+        except StoreUnavailable as exc:
+            raise _unavailable() from exc
 
     async def relay(self, output: Output, byte_range: str | None) -> Download:
         """RunningHub's response for the file.
@@ -190,6 +200,7 @@ class _Bytes:
         """Nothing is open."""
 
 
+_NO_THUMBNAIL = "The output has no thumbnail: its `thumbnail_url` in the Task is null."
 _EXPIRED = "RunningHub's link has expired."
 _GONE = {
     OutputState.KEEPING: f"The output has not been kept in time, and {_EXPIRED}",
@@ -199,6 +210,12 @@ _GONE = {
     OutputState.DELETED: f"The output was deleted after OUTPUTS_KEEP_DAYS, and {_EXPIRED}",
     OutputState.NOT_KEPT: f"Outputs are not kept here (OUTPUTS_URL=none), and {_EXPIRED}",
 }
+
+
+def _unavailable() -> OutputUnavailable:
+    return OutputUnavailable(
+        "The place where outputs are kept does not respond. Try again shortly.", retry_after=5
+    )
 
 
 def _relay_problem(output: Output, exc: DownloadFailed) -> Exception:

@@ -77,14 +77,14 @@ def health(service: Running) -> str:
 
 
 def assert_all_kept_and_nothing_else(service: Running, folder: Path) -> None:
-    """Every output has the bytes of RunningHub's file, and the folder contains no other file."""
+    """Every output has the bytes of RunningHub's file, the folder nothing but them and their thumbnails."""
     expected = set()
     for task in tasks_of(service):
         for output, result in zip(task["outputs"], task["result_data"], strict=True):
             digest = sha256(httpx.get(result["fileUrl"], timeout=30).content).hexdigest()
             served = httpx.get(f"{service.url}{output['url']}", timeout=30).content
             assert (output["sha256"], sha256(served).hexdigest()) == (digest, digest)
-            expected.add(digest)
+            expected |= {digest, f"{digest}.thumbnail.webp"}
     assert {path.name for path in folder.rglob("*") if path.is_file()} == expected
 
 

@@ -31,6 +31,7 @@ from errors import (
 from files.media_types import file_name, is_shown_inline
 from files.output_store import ByteStream, StoreUnavailable
 from files.result_download import Download, DownloadFailed
+from files.thumbnails import MEDIA_TYPE as THUMBNAIL_TYPE
 from files.zip_stream import zip_stream
 from models import Output, OutputState, Task
 from services import Services
@@ -41,6 +42,11 @@ log = logging.getLogger(__name__)
 CONTENT_SECURITY_POLICY = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 )
+COMMON_HEADERS = {
+    # May be kept by the client, which asks whether it is current: it may have been deleted here.
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+}
 BINARY = {"type": "string", "format": "binary"}
 CONTENT = {"content": {"*/*": {"schema": BINARY}}}
 
@@ -115,11 +121,14 @@ async def get_output(
     task: Annotated[Task, Depends(find_task)],
     services: ServicesDep,
     download: Annotated[bool, Query(description="As an attachment, also what a browser could show.")] = False,
+    thumbnail: Annotated[bool, Query(description="A small WebP of a kept image instead.")] = False,
     byte_range: Annotated[str | None, Header(alias="Range", max_length=200)] = None,
     if_range: Annotated[str | None, Header(max_length=200)] = None,
     if_none_match: Annotated[str | None, Header(max_length=2000)] = None,
 ) -> Response:
     output = await services.outputs.find(task, n)
+    if thumbnail:
+        return await _thumbnail_response(services, output, if_none_match)
     headers = _headers(output, is_attachment=download or not is_shown_inline(output.media_type))
     etag = headers.get("ETag")
     if etag and matches(if_none_match, etag):
@@ -166,6 +175,17 @@ def _unique_names(outputs: list[Output]) -> list[str]:
 
 def _name(output: Output) -> str:
     return file_name(output.n, output.file_type, output.source_url)
+
+
+async def _thumbnail_response(services: Services, output: Output, if_none_match: str | None) -> Response:
+    """Always the whole of it: nobody needs a range of a few kilobytes."""
+    source = await services.outputs.open_thumbnail(output)
+    etag = f'"{output.sha256}.thumbnail"'
+    headers = COMMON_HEADERS | {"Content-Type": THUMBNAIL_TYPE, "ETag": etag}
+    if matches(if_none_match, etag):
+        await source.aclose()
+        return Response(status_code=304, headers=headers)
+    return FileResponse(source, 200, headers | {"Content-Length": str(output.thumbnail_size)})
 
 
 async def _kept_response(
@@ -255,9 +275,7 @@ def _headers(output: Output, *, is_attachment: bool) -> dict[str, str]:
         "Content-Type": media_type,
         "Content-Disposition": _disposition(output, "attachment" if is_attachment else "inline"),
         "Accept-Ranges": "bytes",
-        # May be kept by the client, which asks whether it is current: it may have been deleted here.
-        "Cache-Control": "private, no-cache",
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        **COMMON_HEADERS,
     }
     if output.sha256 and output.state is OutputState.KEPT:
         headers["ETag"] = f'"{output.sha256}"'

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from secret_key import SecretKey
 from simulator.apps import IMAGE_TO_IMAGE, TEXT_TO_IMAGE, VIDEO
@@ -208,7 +209,8 @@ async def test_a_kept_file_that_disappeared_is_relayed_and_kept_again(
     response = await client.get(output["url"])
     assert sha256(response.content).hexdigest() == output["sha256"]
     await until_state(client, (await client.get(f"/tasks/{task['id']}")).json(), "KEPT")
-    assert len([path for path in (service.folder / "outputs").rglob("*") if path.is_file()]) == 1
+    names = {path.name for path in (service.folder / "outputs").rglob("*") if path.is_file()}
+    assert names == {output["sha256"], f"{output['sha256']}.thumbnail.webp"}
 
 
 async def test_a_kept_result_outlives_runninghubs_link(
@@ -319,6 +321,67 @@ async def test_head_has_the_headers_of_get(client: httpx.AsyncClient, board: htt
     (relayed,) = (await finished(client))["outputs"]
     head = await client.head(relayed["url"])
     assert (head.status_code, head.content, int(head.headers["content-length"]) > 0) == (200, b"", True)
+
+
+# Thumbnails
+
+
+async def test_a_kept_image_has_a_thumbnail_that_its_signed_link_opens(service: Service) -> None:
+    async with service(access_tokens=TOKEN) as client:
+        client.headers.update(AUTHORIZATION)
+        (output,) = (await kept(client))["outputs"]
+        del client.headers["Authorization"]
+        assert output["thumbnail_url"] == f"{output['url']}&thumbnail=true"
+        response = await client.get(output["thumbnail_url"])
+        assert (response.status_code, response.headers["content-type"]) == (200, "image/webp")
+        assert max(Image.open(io.BytesIO(response.content)).size) == 384
+        assert response.headers["x-content-type-options"] == "nosniff"
+        etag = response.headers["etag"]
+        assert etag == f'"{output["sha256"]}.thumbnail"'
+        current = await client.get(output["thumbnail_url"], headers={"If-None-Match": etag})
+        assert (current.status_code, current.content) == (304, b"")
+        head = await client.head(output["thumbnail_url"])
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(response.content))
+        forged = output["thumbnail_url"].replace("signature=", "signature=0")
+        assert_problem(await client.get(forged), "forbidden", 403)
+
+
+async def test_what_is_no_kept_image_has_no_thumbnail(
+    client: httpx.AsyncClient, board: httpx.AsyncClient
+) -> None:
+    _, text = (await kept(client, WITH_TEXT))["outputs"]
+    (clip,) = (await kept(client, VIDEO))["outputs"]
+    await switch(board, files_bytes_per_second=SLOW)
+    (coming,) = (await finished(client))["outputs"]
+    for output in (text, clip, coming):
+        assert output["thumbnail_url"] is None
+        response = await client.get(f"{output['url']}&thumbnail=true")
+        assert_problem(response, "output_not_found", 404)
+
+
+async def test_a_thumbnail_that_disappeared_is_not_offered_any_more(
+    client: httpx.AsyncClient, service: Service
+) -> None:
+    task = await kept(client)
+    (output,) = task["outputs"]
+    (thumbnail,) = (service.folder / "outputs").rglob("*.thumbnail.webp")
+    thumbnail.unlink()
+    assert_problem(await client.get(output["thumbnail_url"]), "output_not_found", 404)
+    (output,) = (await client.get(f"/tasks/{task['id']}")).json()["outputs"]
+    assert (output["state"], output["thumbnail_url"]) == ("KEPT", None)
+
+
+async def test_a_thumbnail_is_deleted_with_its_output(service: Service, board: httpx.AsyncClient) -> None:
+    async with service() as client:
+        task = await kept(client)
+    async with service(outputs_keep_days=1e-9) as client:
+        task = await until_state(client, task, "DELETED")
+        assert task["outputs"][0]["thumbnail_url"] is None
+        folder = service.folder / "outputs"
+        async with asyncio.timeout(PATIENCE_S):
+            while [path for path in folder.rglob("*") if path.is_file()]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
 
 # Headers

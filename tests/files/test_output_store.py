@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from files.disk_store import DiskStore
-from files.output_store import FileMissing, OutputStore, StoredFile
+from files.output_store import FileMissing, OutputStore, StoredFile, thumbnail_key
 from files.s3_store import S3Store
 from tests.files.s3 import Bucket, s3_bucket
 
@@ -134,6 +134,19 @@ async def test_a_deleted_file_is_missing_and_can_be_deleted_again(store: OutputS
         assert await store.size(stored.key) is None
         with pytest.raises(FileMissing):
             await store.open(stored.key, 0, 1)
+
+
+async def test_a_thumbnail_lies_next_to_its_file_and_is_deleted_with_it(store: OutputStore) -> None:
+    stored = await put(store, b"a cat")
+    key = thumbnail_key(stored.key)
+    assert await store.size(key) is None
+    for data in (b"a small cat", b"a smaller one"):
+        await store.put_thumbnail(stored.key, data)
+        assert await store.size(key) == len(data)
+        assert await content(store, key, 0, len(data)) == data
+    assert await content(store, stored.key, 0, 5) == b"a cat"
+    await store.delete(stored.key)
+    assert (await store.size(key), await store.size(stored.key)) == (None, None)
 
 
 async def test_a_working_store_passes_its_check(store: OutputStore) -> None:

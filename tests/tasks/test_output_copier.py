@@ -14,9 +14,10 @@ from db.migrations import MIGRATIONS
 from db.output_rows import LINK_LIFETIME_MS, OutputRows
 from db.sqlite import Connection, SqliteFile
 from files.disk_store import DiskStore
-from files.output_store import NotEnoughSpace, OutputStore
+from files.output_store import NotEnoughSpace, OutputStore, StoredFile, thumbnail_key
 from files.result_download import ResultDownloader
 from files.s3_store import S3Store
+from files.thumbnails import ThumbnailMaker
 from models import MAX_TEXT_BYTES, Output, OutputState
 from tasks.output_copier import OutputCopier
 from tasks.outputs import new_outputs
@@ -91,7 +92,7 @@ class Copies:
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, clock: Clock, store: OutputStore, **limits: float) -> AsyncIterator[Copies]:
+async def opened(tmp_path: Path, clock: Clock, store: OutputStore, **limits: Any) -> AsyncIterator[Copies]:
     await store.prepare(is_only_worker=True)
     async with (
         file_host() as host,
@@ -167,6 +168,99 @@ async def test_a_result_at_an_address_that_is_not_allowed_is_lost(copies: Copies
     await copies.add(url=url)
     await copies.copy_due()
     assert (await copies.output()).state is S.LOST
+
+
+# Thumbnails
+
+THUMBNAIL_PROGRAM = "import sys; print('small:', sys.stdin.read()); open({calls!r}, 'a').write('x')"
+
+
+@dataclass(slots=True)
+class Thumbnails:
+    """A maker with a program that writes what it got, and how often it was called."""
+
+    maker: ThumbnailMaker
+    calls: Path
+
+    @property
+    def made(self) -> int:
+        return len(self.calls.read_text()) if self.calls.exists() else 0
+
+
+@pytest.fixture
+def thumbnails(tmp_path: Path) -> Thumbnails:
+    program, calls = tmp_path / "program.py", tmp_path / "calls"
+    program.write_text(THUMBNAIL_PROGRAM.format(calls=str(calls)))
+    return Thumbnails(ThumbnailMaker(program=program), calls)
+
+
+@pytest.fixture
+async def with_thumbnails(
+    tmp_path: Path, root: Path, clock: Clock, thumbnails: Thumbnails
+) -> AsyncIterator[Copies]:
+    async with opened(tmp_path, clock, DiskStore(root), check_s=0.01, thumbnails=thumbnails.maker) as copies:
+        yield copies
+
+
+async def test_a_kept_image_has_a_thumbnail_next_to_it(with_thumbnails: Copies, root: Path) -> None:
+    await with_thumbnails.add()
+    await with_thumbnails.copy_due()
+    output = await with_thumbnails.output()
+    assert (output.state, output.thumbnail_size) == (S.KEPT, len("small: a cat\n"))
+    file, thumbnail = sorted(files_in(root))
+    assert (file.name, thumbnail.name) == (output.storage_key, thumbnail_key(file.name))
+    assert (file.read_bytes(), thumbnail.read_bytes()) == (b"a cat", b"small: a cat\n")
+
+
+async def test_other_files_have_none(with_thumbnails: Copies, thumbnails: Thumbnails) -> None:
+    for task_id, file_type in (("task-1", "mp4"), ("task-2", "svg"), ("task-3", "txt")):
+        await with_thumbnails.add(task_id, file_type=file_type)
+    await with_thumbnails.copy_due()
+    sizes = [(await with_thumbnails.output(f"task-{n}")).thumbnail_size for n in (1, 2, 3)]
+    assert (sizes, thumbnails.made) == ([None] * 3, 0)
+
+
+async def test_equal_images_share_one_thumbnail_until_the_last_is_deleted(
+    with_thumbnails: Copies, thumbnails: Thumbnails, root: Path
+) -> None:
+    for task_id in ("task-1", "task-2"):
+        await with_thumbnails.add(task_id)
+    await with_thumbnails.copy_due()
+    sizes = {(await with_thumbnails.output(task_id)).thumbnail_size for task_id in ("task-1", "task-2")}
+    assert (sizes, thumbnails.made) == ({len("small: a cat\n")}, 1)
+    await with_thumbnails.delete_task("task-1")
+    await delete_due_files(with_thumbnails)
+    assert len(files_in(root)) == 2
+    await with_thumbnails.delete_task("task-2")
+    await delete_due_files(with_thumbnails)
+    assert files_in(root) == []
+
+
+async def test_an_image_that_cannot_be_read_is_kept_without_one(
+    tmp_path: Path, root: Path, clock: Clock
+) -> None:
+    async with opened(tmp_path, clock, DiskStore(root), thumbnails=ThumbnailMaker()) as copies:
+        await copies.add()
+        await copies.copy_due()
+        output = await copies.output()
+        assert (output.state, output.thumbnail_size, len(files_in(root))) == (S.KEPT, None, 1)
+
+
+class FullStore(DiskStore):
+    """The file was the last that fitted."""
+
+    async def put_thumbnail(self, key: str, data: bytes) -> None:
+        raise NotEnoughSpace("the disk is full")
+
+
+async def test_an_image_is_kept_where_there_is_no_space_for_its_thumbnail(
+    tmp_path: Path, root: Path, clock: Clock, thumbnails: Thumbnails
+) -> None:
+    async with opened(tmp_path, clock, FullStore(root), thumbnails=thumbnails.maker) as copies:
+        await copies.add()
+        await copies.copy_due()
+        output = await copies.output()
+        assert (output.state, output.thumbnail_size, thumbnails.made) == (S.KEPT, None, 1)
 
 
 # Retries
@@ -354,6 +448,66 @@ async def test_the_file_of_a_deleted_task_is_deleted_with_its_last_output(copies
         assert await copies.rows.lease_files_to_delete(lease_ms=0, limit=10) == []
         await copies.delete_task("task-2")
         await until(lambda: not file.exists())
+
+
+class InterruptedStore(DiskStore):
+    """Something happens between the claim of a file's key and the file."""
+
+    async def put(self, *arguments: Any, claim: Any, **options: Any) -> StoredFile:
+        async def claim_and_interrupt(key: str) -> None:
+            await claim(key)
+            await self.interruption()
+
+        return await super().put(*arguments, claim=claim_and_interrupt, **options)
+
+    async def interruption(self) -> None:
+        raise NotImplementedError
+
+
+async def delete_due_files(copies: Copies) -> None:
+    for key in await copies.rows.lease_files_to_delete(lease_ms=0, limit=10):
+        await copies.copier.delete_file(key)
+
+
+async def test_the_file_of_a_task_that_is_deleted_while_it_is_copied_is_deleted_too(
+    tmp_path: Path, root: Path, clock: Clock
+) -> None:
+    store = InterruptedStore(root)
+    async with opened(tmp_path, clock, store) as copies:
+
+        async def interruption() -> None:
+            await copies.delete_task("task-1")
+            await delete_due_files(copies)
+
+        store.interruption = interruption  # type: ignore[method-assign]
+        await copies.add()
+        await copies.copy_due()
+        assert len(files_in(root)) == 1
+        await delete_due_files(copies)
+        assert files_in(root) == []
+
+
+async def test_a_file_that_another_task_has_meanwhile_is_not_deleted(
+    tmp_path: Path, root: Path, clock: Clock
+) -> None:
+    store = InterruptedStore(root)
+    async with opened(tmp_path, clock, store) as copies:
+
+        async def no_more() -> None:
+            """The second copy is not interrupted."""
+
+        async def interruption() -> None:
+            store.interruption = no_more  # type: ignore[method-assign]
+            await copies.delete_task("task-1")
+            await delete_due_files(copies)
+            await copies.add("task-2")
+            await copies.copy_due()
+
+        store.interruption = interruption  # type: ignore[method-assign]
+        await copies.add()
+        await copies.copy_due()
+        await delete_due_files(copies)
+        assert await copies.content(await copies.output("task-2")) == b"a cat"
 
 
 async def test_a_file_that_cannot_be_deleted_now_is_deleted_later(copies: Copies, root: Path) -> None:

@@ -13,6 +13,7 @@ from errors import (
     AppError,
     Forbidden,
     OutputGone,
+    OutputNotFound,
     OutputUnavailable,
     RunningHubTimeout,
     RunningHubUnavailable,
@@ -111,6 +112,21 @@ async def test_a_store_that_is_down_is_replaced_by_runninghub_while_its_link_wor
         with pytest.raises(OutputUnavailable) as raised:
             await outputs.open_kept(output(expires_ms=clock()), 0, 5)
         assert (raised.value.status_code, raised.value.retry_after) == (503, 5)
+
+
+async def test_a_thumbnail_in_a_store_that_is_down_is_unavailable(
+    database: Database, clock: Clock, tmp_path: Path
+) -> None:
+    async with reading(database, clock, BrokenStore(tmp_path)) as outputs:
+        with pytest.raises(OutputUnavailable) as raised:
+            await outputs.open_thumbnail(output(thumbnail_size=5))
+        assert (raised.value.status_code, raised.value.retry_after) == (503, 5)
+
+
+async def test_there_is_no_thumbnail_where_nothing_is_kept(database: Database, clock: Clock) -> None:
+    async with reading(database, clock, None) as outputs:
+        with pytest.raises(OutputNotFound, match="no thumbnail"):
+            await outputs.open_thumbnail(output(thumbnail_size=5))
 
 
 async def test_a_kept_text_is_read_from_its_row(database: Database, clock: Clock) -> None:
