@@ -4,13 +4,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from db import queries
 from db.batched_reads import BatchedReads
-from db.migrations import MIGRATIONS
+from db.engine import Connection, Row
+from db.engines import open_engine
 from db.output_rows import OutputRows
-from db.sqlite import Connection, Row, SqliteFile
 from db.user_rows import QuotaUsed, UserRows
 from db.webhook_rows import DeliveryRows
 from models import (
@@ -34,7 +34,6 @@ from models import (
     UserLimits,
     WebhookEvent,
     rfc3339,
-    utc_now_ms,
 )
 from transitions import (
     DUPLICATE_ID,
@@ -178,30 +177,38 @@ def _limiter(row: Row) -> LimiterRow:
     return LimiterRow(**dict(zip(row.keys(), row, strict=True)))
 
 
-class Database(SqliteFile):
+class Database:
     """The tasks, and what all workers know about accounts.
 
-    `async with Database(path) as database` opens the file, brings an older one up to date, and closes it.
-    Raises DatabaseRefused on entry, and DatabaseUnavailable where the disk or a lock stops a call.
-    `worker` names this process; its SUBMITTING rows are its own. `user_limits` are those of users who have
-    none of their own.
+    `async with Database(location) as database` opens it, brings an older one up to date, and closes it.
+    Raises DatabaseRefused on entry, and DatabaseUnavailable where the disk, a lock or the network stops a
+    call. `location` is a file's path or a server's address. `worker` names this process; its SUBMITTING rows
+    are its own. `clock` is used instead of the engine's. `user_limits` are those of users who have none of
+    their own.
     """
 
     def __init__(
         self,
-        path: str,
+        location: str,
         *,
         worker: str = "main",
-        clock: Callable[[], int] = utc_now_ms,
+        clock: Callable[[], int] | None = None,
         user_limits: UserLimits = NO_LIMITS,
     ) -> None:
-        super().__init__(path, MIGRATIONS)
-        self.clock = clock
+        self.engine = open_engine(location)
+        self.clock = clock = clock or self.engine.clock
         self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
-        self.users = UserRows(self, clock, user_limits)
-        self.outputs = OutputRows(self, clock, on_all_copied=self._outputs_kept)
-        self.deliveries = DeliveryRows(self, clock)
+        self.users = UserRows(self.engine, clock, user_limits)
+        self.outputs = OutputRows(self.engine, clock, on_all_copied=self._outputs_kept)
+        self.deliveries = DeliveryRows(self.engine, clock)
+
+    async def __aenter__(self) -> Self:
+        await self.engine.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.engine.__aexit__(*details)
 
     # Submitting
 
@@ -219,7 +226,7 @@ class Database(SqliteFile):
         None: nothing was stored, since `max_pending` tasks wait already or the idempotency key exists. Nor
         was it where a quota is returned.
         """
-        self.require_no_fault()
+        self.engine.require_no_fault()
         now = self.clock()
         values = {
             **asdict(new),
@@ -239,7 +246,7 @@ class Database(SqliteFile):
             claimed = await self._claim(connection, planner, responding, now)
             return Added(next((task for task in claimed if task.id == new.id), added), claimed)
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def _is_key_taken(self, connection: Connection, key: str | None) -> bool:
         if key is None:
@@ -248,7 +255,7 @@ class Database(SqliteFile):
 
     async def claim_pending(self, planner: Planner, responding: frozenset[str] = frozenset()) -> list[Task]:
         """Move the heads of the queue that may start now to SUBMITTING, in their order."""
-        self.require_no_fault()
+        self.engine.require_no_fault()
         now = self.clock()
         if not await self._may_claim(planner, responding, now):
             return []
@@ -256,14 +263,14 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> list[Task]:
             return await self._claim(connection, planner, responding, now)
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def _may_claim(self, planner: Planner, responding: frozenset[str], now: int) -> bool:
         """Asked of a reader first: while nothing can start, no transaction is begun."""
         if not await self.has_claimable():
             return False
         view = await self.submit_view()
-        types = [row["instance_type"] for row in await self.read(queries.SELECT_WAITING_TYPES)]
+        types = [row["instance_type"] for row in await self.engine.read(queries.SELECT_WAITING_TYPES)]
         return any(
             planner.capacity(view, responding, Candidate(0, 0, base_url, instance_type), now) > 0
             for base_url in planner.base_urls
@@ -307,11 +314,11 @@ class Database(SqliteFile):
 
     async def has_claimable(self) -> bool:
         """Whether a task waits that nothing but free slots and its account keeps waiting."""
-        return bool(await self.read(queries.HAS_CLAIMABLE))
+        return bool(await self.engine.read(queries.HAS_CLAIMABLE))
 
     async def held_tasks(self, hold: Hold, *, limit: int) -> list[Task]:
         """The waiting tasks that are held for this reason, in their order."""
-        return _tasks(await self.read(queries.SELECT_HELD, {"hold": hold, "limit": limit}))
+        return _tasks(await self.engine.read(queries.SELECT_HELD, {"hold": hold, "limit": limit}))
 
     async def stale_submits(self, *, is_only_worker: bool = False) -> list[Task]:
         """SUBMITTING rows whose worker is gone: nobody waits for their paid call any more."""
@@ -322,7 +329,7 @@ class Database(SqliteFile):
             "is_only_worker": is_only_worker,
             "seen_after": now - STALE_WORKER_MS,
         }
-        return _tasks(await self.read(queries.SELECT_STALE_SUBMITS, parameters))
+        return _tasks(await self.engine.read(queries.SELECT_STALE_SUBMITS, parameters))
 
     async def worker_seen(self, *, is_only_worker: bool = False) -> None:
         """Tell the other workers that this one lives, and forget those that are gone."""
@@ -333,7 +340,7 @@ class Database(SqliteFile):
             await connection.execute_fetchall(queries.DELETE_GONE_WORKERS, gone)
             await connection.execute_fetchall(queries.WORKER_SEEN, {"worker": self.worker, "now": now})
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     # Changing a task
 
@@ -366,7 +373,7 @@ class Database(SqliteFile):
                 await self._update_limits(connection, changed or task, limits, now)
             return changed
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def _within_user_limit(self, connection: Connection, task: Task) -> Task:
         """The task, which has just become claimable, as it is after its owner's limit was applied."""
@@ -473,7 +480,7 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> Task | None:
             return _first(await connection.execute_fetchall(queries.IMPORT_TASK, parameters))
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def delete_task(self, task_id: str) -> bool:
         """Delete a final task; False: it is not final."""
@@ -481,7 +488,7 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> bool:
             return bool(await connection.execute_fetchall(queries.DELETE_TASK, {"id": task_id}))
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def delete_tasks_ended_before(self, before_ms: int, *, limit: int) -> list[str]:
         """Delete final tasks that ended before then, at most `limit`; their ids."""
@@ -491,16 +498,16 @@ class Database(SqliteFile):
             rows = await connection.execute_fetchall(queries.DELETE_OLD_TASKS, parameters)
             return [row["id"] for row in rows]
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     # Accounts
 
     async def submit_view(self) -> SubmitView:
         """What decides which waiting tasks may start."""
         return _view(
-            await self.read(queries.SELECT_ACCOUNTS),
-            await self.read(queries.SELECT_LIMITERS),
-            await self.read(queries.SELECT_COUNTS),
+            await self.engine.read(queries.SELECT_ACCOUNTS),
+            await self.engine.read(queries.SELECT_LIMITERS),
+            await self.engine.read(queries.SELECT_COUNTS),
         )
 
     async def update_account(
@@ -528,7 +535,7 @@ class Database(SqliteFile):
                 await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(changed))
             return changed
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def update_limiters(self, account: str, update: Callable[[LimiterRow], LimiterRow]) -> None:
         """Change all limiters of an account."""
@@ -540,7 +547,7 @@ class Database(SqliteFile):
                 if changed != limiter:
                     await connection.execute_fetchall(queries.UPSERT_LIMITER, asdict(changed))
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     async def assign_accounts(self, fingerprints: Mapping[str, str]) -> None:
         """At startup: what names and key fingerprints are configured now, by account name.
@@ -561,12 +568,12 @@ class Database(SqliteFile):
             await connection.execute_fetchall(queries.STOP_POLLING_MISSING, known)
             await connection.execute_fetchall(queries.RESUME_POLLING, known)
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     async def lease_stray_runs(self, *, lease_ms: int, limit: int) -> list[StrayRun]:
         """Runs whose cancel is due; nobody else gets them until the lease runs out."""
         now = self.clock()
-        if not await self.read(queries.HAS_STRAY_RUN, {"now": now}):
+        if not await self.engine.read(queries.HAS_STRAY_RUN, {"now": now}):
             return []
         parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
 
@@ -574,7 +581,7 @@ class Database(SqliteFile):
             rows = await connection.execute_fetchall(queries.LEASE_STRAY_RUNS, parameters)
             return [StrayRun(row["account"], row["runninghub_task_id"], row["task_id"]) for row in rows]
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def delete_stray_run(self, run: StrayRun) -> None:
         """RunningHub has confirmed its cancel."""
@@ -583,7 +590,7 @@ class Database(SqliteFile):
             parameters = {"account": run.account, "runninghub_task_id": run.runninghub_task_id}
             await connection.execute_fetchall(queries.DELETE_STRAY_RUN, parameters)
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     # Polling
 
@@ -599,7 +606,7 @@ class Database(SqliteFile):
         parameters = {"now": now, "limit": limit, "accounts": json.dumps(accounts)}
         due = queries.SELECT_DUE_EXCEPT if without else queries.SELECT_DUE
         due = queries.SELECT_DUE_AT if only is not None else due
-        if not await self.read(queries.IS_DUE, {"now": now}):
+        if not await self.engine.read(queries.IS_DUE, {"now": now}):
             return []
 
         async def statements(connection: Connection) -> list[Task]:
@@ -607,18 +614,18 @@ class Database(SqliteFile):
             rows = await connection.execute_fetchall(lease, {**parameters, "lease_until": now + lease_ms})
             return _decodable(rows)
 
-        return await self.write(statements)
+        return await self.engine.write(statements)
 
     async def next_due_ms(self) -> int | None:
         """When the next poll is due; None: no task is polled."""
-        for (next_due_ms,) in await self.read(queries.NEXT_DUE):
+        for (next_due_ms,) in await self.engine.read(queries.NEXT_DUE):
             return int(next_due_ms)
         return None
 
     async def poll_lag_s(self) -> float:
         """By how many seconds a due poll has missed twice its delay; negative: none has."""
         now = self.clock()
-        ((poll_deadline_ms,),) = await self.read(queries.MOST_URGENT, {"now": now})
+        ((poll_deadline_ms,),) = await self.engine.read(queries.MOST_URGENT, {"now": now})
         return -1.0 if poll_deadline_ms is None else (now - poll_deadline_ms) / 1000
 
     async def pull_due(self, *, longest_ms: int) -> None:
@@ -628,7 +635,7 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.PULL_DUE, {"now": now, "farthest": now + longest_ms})
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     async def reschedule(self, task: Task, next_poll_ms: int) -> None:
         """Set when a leased task is polled next, unless a webhook has made a poll due in the meantime."""
@@ -642,7 +649,7 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.RESCHEDULE, parameters)
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     async def poll_now(self, account: str, *, limit: int, lease_ms: int) -> None:
         """Make the polls of an account's oldest running tasks due, except for those under way."""
@@ -657,12 +664,12 @@ class Database(SqliteFile):
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.POLL_NOW, parameters)
 
-        await self.write(statements)
+        await self.engine.write(statements)
 
     async def past_deadline(self, *, limit: int) -> list[str]:
         """The ids of tasks that are not final at their deadline."""
         parameters = {"now": self.clock(), "limit": limit}
-        return [row["id"] for row in await self.read(queries.SELECT_PAST_DEADLINE, parameters)]
+        return [row["id"] for row in await self.engine.read(queries.SELECT_PAST_DEADLINE, parameters)]
 
     # Reading
 
@@ -673,19 +680,19 @@ class Database(SqliteFile):
     async def _read_tasks(self, refs: set[str]) -> dict[str, Task]:
         seqs = [int(ref) - PUBLIC_ID_BASE for ref in refs if _is_public_id(ref)]
         parameters = {"refs": json.dumps(list(refs)), "seqs": json.dumps(seqs)}
-        tasks = _tasks(await self.read(queries.SELECT_TASKS, parameters))
+        tasks = _tasks(await self.engine.read(queries.SELECT_TASKS, parameters))
         by_runninghub_id = {task.runninghub_task_id: task for task in tasks if task.runninghub_task_id}
         by_imported_id = {task.imported_id: task for task in tasks if task.imported_id}
         by_public_id = {task.public_id: task for task in tasks}
         return by_public_id | by_imported_id | by_runninghub_id | {task.id: task for task in tasks}
 
     async def task_by_idempotency_key(self, key: str) -> Task | None:
-        return _first(await self.read(queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": key}))
+        return _first(await self.engine.read(queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": key}))
 
     async def task_by_runninghub_id(self, runninghub_task_id: str) -> Task | None:
         """The newest task with this id at RunningHub."""
         parameters = {"runninghub_task_id": runninghub_task_id}
-        return _first(await self.read(queries.SELECT_BY_RUNNINGHUB_ID, parameters))
+        return _first(await self.engine.read(queries.SELECT_BY_RUNNINGHUB_ID, parameters))
 
     async def page(self, *, before_seq: int, limit: int, wanted: PageFilter | None = None) -> list[Task]:
         """The newest `limit` tasks with a smaller `seq`, newest first; each status is read off its index."""
@@ -694,12 +701,12 @@ class Database(SqliteFile):
         parameters = {"before": before_seq, "limit": limit, **filters}
         if not wanted.statuses:
             sql = queries.select_page(filters=tuple(filters))
-            found = _tasks(await self.scan(sql, parameters))
+            found = _tasks(await self.engine.scan(sql, parameters))
         else:
             sql = queries.select_page(filters=("status", *filters))
             found = []
             for status in set(wanted.statuses):
-                found += _tasks(await self.scan(sql, {**parameters, "status": status}))
+                found += _tasks(await self.engine.scan(sql, {**parameters, "status": status}))
         return sorted(found, key=lambda task: task.seq, reverse=True)[:limit]
 
     async def used_webapps(
@@ -707,21 +714,21 @@ class Database(SqliteFile):
     ) -> list[UsedWebapp]:
         """The apps that were run here (by one user), the one used last first."""
         parameters = {"before": before_seq, "limit": limit, "owner": owner}
-        rows = await self.scan(queries.SELECT_USED_WEBAPPS, parameters)
+        rows = await self.engine.scan(queries.SELECT_USED_WEBAPPS, parameters)
         return [UsedWebapp(**dict(zip(row.keys(), row, strict=True))) for row in rows]
 
     async def versions(self, task_ids: Iterable[str]) -> dict[str, int]:
         """How often each of these tasks has changed."""
-        rows = await self.scan(queries.SELECT_VERSIONS, {"ids": json.dumps(list(task_ids))})
+        rows = await self.engine.scan(queries.SELECT_VERSIONS, {"ids": json.dumps(list(task_ids))})
         return {row["id"]: row["version"] for row in rows}
 
     async def count_by_status(self) -> dict[TaskStatus, int]:
-        counted = dict(map(tuple, await self.count(queries.COUNT_BY_STATUS)))
+        counted = dict(map(tuple, await self.engine.count(queries.COUNT_BY_STATUS)))
         return {status: counted.get(status, 0) for status in TaskStatus}
 
     async def run_times(self, target: str, *, limit: int) -> list[float]:
         """How many seconds the latest successful tasks of an app, workflow or model ran, newest first."""
-        rows = await self.read(queries.SELECT_RUN_TIMES, {"target": target, "limit": limit})
+        rows = await self.engine.read(queries.SELECT_RUN_TIMES, {"target": target, "limit": limit})
         return [seconds for (seconds,) in rows]
 
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from database import Database
-from db.sqlite import DatabaseRefused
+from db.engine import DatabaseRefused
 from db.worker_lock import WorkerLock
 from files.disk_store import DiskStore
 from files.output_store import OutputStore, StoreUnavailable

@@ -10,8 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 from config import load_settings
+from db.engine import DatabaseRefused
 from db.migrations import MIGRATIONS
-from db.sqlite import BUSY_TIMEOUT_S, DatabaseRefused
+from db.sqlite import BUSY_TIMEOUT_S
 
 FAILED = 1
 

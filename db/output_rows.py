@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from db import output_queries as queries
 from db.batched_reads import BatchedReads
-from db.sqlite import Connection, Row, SqliteFile
+from db.engine import Connection, Engine, Row
 from models import NewOutput, Output, OutputState
 
 # RunningHub says that a result's link works for a day.
@@ -29,12 +29,12 @@ class OutputRows:
 
     def __init__(
         self,
-        file: SqliteFile,
+        engine: Engine,
         clock: Callable[[], int],
         *,
         on_all_copied: Callable[[Connection, str], Awaitable[None]] | None = None,
     ) -> None:
-        self._file = file
+        self._engine = engine
         self._clock = clock
         self._on_all_copied = on_all_copied
         self._of_tasks = BatchedReads(self._read)
@@ -66,7 +66,7 @@ class OutputRows:
 
     async def _read(self, task_ids: set[str]) -> dict[str, list[Output]]:
         found: dict[str, list[Output]] = {}
-        for row in await self._file.read(queries.SELECT_OF_TASKS, {"task_ids": json.dumps(list(task_ids))}):
+        for row in await self._engine.read(queries.SELECT_OF_TASKS, {"task_ids": json.dumps(list(task_ids))}):
             found.setdefault(row["task_id"], []).append(_output(row))
         return found
 
@@ -75,14 +75,14 @@ class OutputRows:
     async def lease(self, *, lease_ms: int, limit: int) -> list[Output]:
         """Lease up to `limit` outputs whose copy is due; nobody else gets them until the lease expires."""
         now = self._clock()
-        if not await self._file.read(queries.HAS_DUE, {"now": now}):
+        if not await self._engine.read(queries.HAS_DUE, {"now": now}):
             return []
         parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
 
         async def statements(connection: Connection) -> list[Output]:
             return [_output(row) for row in await connection.execute_fetchall(queries.LEASE_DUE, parameters)]
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def renew(self, outputs: Iterable[Output], *, lease_ms: int) -> None:
         lease_until = self._clock() + lease_ms
@@ -93,19 +93,19 @@ class OutputRows:
                     queries.RENEW_LEASE, {**_copy(output), "lease_until": lease_until}
                 )
 
-        await self._file.write(statements)
+        await self._engine.write(statements)
 
     async def pull_due(self, *, longest_ms: int) -> None:
         """Make due what would wait for longer: leased by a killed process, or the clock has stepped back."""
         parameters = {"now": self._clock(), "farthest": self._clock() + longest_ms}
-        if not await self._file.read(queries.HAS_FAR, parameters):
+        if not await self._engine.read(queries.HAS_FAR, parameters):
             return
 
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.PULL_DUE, parameters)
             await connection.execute_fetchall(queries.RETRY_FILE_TO_DELETE, parameters)
 
-        await self._file.write(statements)
+        await self._engine.write(statements)
 
     async def claim_key(self, output: Output, storage_key: str) -> bool:
         """Note where the file is about to appear.
@@ -157,7 +157,7 @@ class OutputRows:
                 await self._on_all_copied(connection, str(parameters["task_id"]))
             return True
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def retry(self, output: Output, *, delay_ms: int, failures: int) -> None:
         """Try again later."""
@@ -183,12 +183,12 @@ class OutputRows:
             parameters = {"before": before_ms, "limit": limit}
             return len(list(await connection.execute_fetchall(queries.DELETE_KEPT_BEFORE, parameters)))
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def lease_files_to_delete(self, *, lease_ms: int, limit: int) -> list[str]:
         """Lease up to `limit` keys of files that nothing refers to."""
         now = self._clock()
-        if not await self._file.read(queries.HAS_FILE_TO_DELETE, {"now": now}):
+        if not await self._engine.read(queries.HAS_FILE_TO_DELETE, {"now": now}):
             return []
         parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
 
@@ -196,7 +196,7 @@ class OutputRows:
             rows = await connection.execute_fetchall(queries.LEASE_FILES_TO_DELETE, parameters)
             return [row["storage_key"] for row in rows]
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def file_deleted(self, storage_key: str) -> None:
         await self._change(queries.FILE_DELETED, {"storage_key": storage_key})
@@ -205,7 +205,7 @@ class OutputRows:
         async def statements(connection: Connection) -> bool:
             return bool(list(await connection.execute_fetchall(sql, parameters)))
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
 
 def _text_values(output: NewOutput) -> dict[str, object]:

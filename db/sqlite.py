@@ -4,7 +4,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
+from db.engine import DatabaseRefused, Parameters
 from db.faults import FileFaults, is_busy, unavailable
+from models import utc_now_ms
 
 T = TypeVar("T")
 Connection = aiosqlite.Connection
 Row = sqlite3.Row
-Parameters = Mapping[str, Any]
 
 BUSY_TIMEOUT_S = 5.0
 # Nothing but the recovery of a WAL file keeps a reader waiting; it must not stop the event loop for long.
@@ -29,10 +30,6 @@ INTERRUPT_PAUSE_S = 0.1
 BUSY_PAUSE_S = (0.01, 0.05)
 # aiosqlite's own ValueError: the connection is closed.
 CONNECTION_ERRORS = (sqlite3.Error, ValueError)
-
-
-class DatabaseRefused(Exception):
-    """The file cannot be used (damaged, newer than this service, not writable); one line for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,9 @@ class SqliteFile:
         self._is_writer_broken = False
         self._committed = asyncio.Event()
         self._stack = AsyncExitStack()
+
+    has_one_writer = True
+    clock = staticmethod(utc_now_ms)
 
     async def __aenter__(self) -> Self:
         try:
@@ -213,7 +213,7 @@ class SqliteFile:
         with self._faults.translated():
             return list(await connection.execute_fetchall(sql, parameters or {}))
 
-    def look_up(self, sql: str, parameters: Parameters) -> Row | None:
+    async def look_up(self, sql: str, parameters: Parameters) -> Row | None:
         """One row of a small table by an index, read in the event loop's own thread.
 
         For what every request needs before anything else: it takes 10 µs, a switch to a reader's thread ten
@@ -242,6 +242,9 @@ class SqliteFile:
         self._writes.put_nowait(_Write(statements, done))
         with self._faults.translated():
             return await done
+
+    async def lock(self, connection: object, name: str) -> None:
+        """Nothing to do: a transaction is alone anyway."""
 
     async def _commit_writes(self) -> None:
         while (write := await self._writes.get()) is not None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from db import user_queries as queries
-from db.sqlite import Connection, Row, SqliteFile
+from db.engine import Connection, Engine, Row
 from models import Principal, User, UserLimits, rfc3339
 
 MICROS = 1_000_000
@@ -62,23 +62,23 @@ class UserRows:
     A user need not have a row: one who comes with a JWT exists without being created.
     """
 
-    def __init__(self, file: SqliteFile, clock: Callable[[], int], defaults: UserLimits) -> None:
-        self._file = file
+    def __init__(self, engine: Engine, clock: Callable[[], int], defaults: UserLimits) -> None:
+        self._engine = engine
         self._clock = clock
         self._defaults = defaults
 
     # Users
 
-    def find(self, name: str) -> User | None:
-        row = self._file.look_up(queries.SELECT_USER, {"name": name})
+    async def find(self, name: str) -> User | None:
+        row = await self._engine.look_up(queries.SELECT_USER, {"name": name})
         return None if row is None else _user(row)
 
-    def find_by_token(self, token_hash: bytes) -> User | None:
+    async def find_by_token(self, token_hash: bytes) -> User | None:
         """Whose token this is; None where it is nobody's, was revoked, or has expired.
 
         Read for each request, so that a revoked token opens nothing more, in no worker.
         """
-        row = self._file.look_up(queries.SELECT_USER_BY_TOKEN, {"token_hash": token_hash})
+        row = await self._engine.look_up(queries.SELECT_USER_BY_TOKEN, {"token_hash": token_hash})
         if row is None or (row["expires_ms"] is not None and row["expires_ms"] <= self._clock()):
             return None
         return _user(row)
@@ -94,7 +94,7 @@ class UserRows:
         )
 
     async def all(self) -> list[User]:
-        return [_user(row) for row in await self._file.scan(queries.SELECT_USERS)]
+        return [_user(row) for row in await self._engine.scan(queries.SELECT_USERS)]
 
     async def add(self, user: User, token_hash: bytes) -> User | None:
         """None: the name is taken."""
@@ -105,7 +105,7 @@ class UserRows:
             await self._apply_limit_anew(connection, user.name)
             return next((_user(row) for row in rows), None)
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def change(self, name: str, change: Callable[[User], User]) -> User | None:
         """Change a user, and what waits because of the limits. None: there is no such user."""
@@ -119,7 +119,7 @@ class UserRows:
                 return changed
             return None
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def set_token(self, name: str, token_hash: bytes) -> User | None:
         """Replace the token; the old one is revoked. None: there is no such user."""
@@ -129,7 +129,7 @@ class UserRows:
             rows = await connection.execute_fetchall(queries.SET_TOKEN, parameters)
             return next((_user(row) for row in rows), None)
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def delete(self, name: str) -> bool:
         """Delete a user, whose tasks remain. False: there is no such user."""
@@ -139,7 +139,7 @@ class UserRows:
             await self._apply_limit_anew(connection, name)
             return deleted
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     # Limits. The limit of active tasks is kept by holding tasks: whatever is not held may be claimed.
 
@@ -178,14 +178,14 @@ class UserRows:
 
     async def release_all(self) -> int:
         """Release what may start, of all users: after a change of the settings, say. How many."""
-        owners = [row["owner"] for row in await self._file.read(queries.SELECT_HELD_OWNERS)]
+        owners = [row["owner"] for row in await self._engine.read(queries.SELECT_HELD_OWNERS)]
         if not owners:
             return 0
 
         async def statements(connection: Connection) -> int:
             return sum([await self.release(connection, owner) for owner in owners])
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def quota_used(
         self, connection: Connection, owner: str | None, limits: UserLimits
@@ -213,7 +213,7 @@ class UserRows:
     async def coins_this_month(self, owner: str) -> float:
         """What the user's tasks that ended this month have cost."""
         this_month = {"owner": owner, "since_ms": _month_start_ms(self._clock())}
-        ((micros,),) = await self._file.read(queries.SUM_COINS, this_month)
+        ((micros,),) = await self._engine.read(queries.SUM_COINS, this_month)
         return float(micros) / MICROS
 
     # Usage
@@ -225,7 +225,7 @@ class UserRows:
         sql = queries.select_usage(groups=tuple(groups), is_of_one_owner=owner is not None)
         parameters = {"from_ms": from_ms, "to_ms": to_ms, "owner": owner}
         found = []
-        for row in await self._file.scan(sql, parameters):
+        for row in await self._engine.scan(sql, parameters):
             sums = dict(zip(row.keys(), row, strict=True))
             found.append(UsageRow({name: sums.pop(name) for name in groups}, **sums))
         return found

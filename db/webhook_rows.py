@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from db import webhook_queries as queries
-from db.sqlite import Connection, Row, SqliteFile
+from db.engine import Connection, Engine, Row
 from models import Delivery, DeliveryAttempt, DeliveryState, Output, Task, WebhookEvent, rfc3339
 
 WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[Output]], str]
@@ -39,8 +39,8 @@ class DeliveryRows:
     Nothing is stored until `send_to` has been called: webhooks are off.
     """
 
-    def __init__(self, file: SqliteFile, clock: Callable[[], int]) -> None:
-        self._file = file
+    def __init__(self, engine: Engine, clock: Callable[[], int]) -> None:
+        self._engine = engine
         self._clock = clock
         self._body: WebhookBody | None = None
         self._default_url: str | None = None
@@ -71,7 +71,9 @@ class DeliveryRows:
 
     async def of_task(self, task_id: str) -> list[Delivery]:
         """In the order in which they were stored."""
-        return [_delivery(row) for row in await self._file.read(queries.SELECT_OF_TASK, {"task_id": task_id})]
+        return [
+            _delivery(row) for row in await self._engine.read(queries.SELECT_OF_TASK, {"task_id": task_id})
+        ]
 
     # Sending
 
@@ -83,9 +85,9 @@ class DeliveryRows:
         `in_progress` counts what this worker is sending by receiver, which gets `at_once_each` at most.
         """
         now = self._clock()
-        if not await self._file.read(queries.HAS_DUE, {"now": now}):
+        if not await self._engine.read(queries.HAS_DUE, {"now": now}):
             return []
-        due = await self._file.read(queries.SELECT_DUE_OF_EACH, {"now": now, "at_once_each": at_once_each})
+        due = await self._engine.read(queries.SELECT_DUE_OF_EACH, {"now": now, "at_once_each": at_once_each})
         seqs, counts = [], Counter(in_progress)
         for seq, receiver in due:
             counts[receiver] += 1
@@ -99,7 +101,7 @@ class DeliveryRows:
             rows = await connection.execute_fetchall(queries.LEASE_DUE, parameters)
             return [_delivery(row) for row in rows]
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)
 
     async def pull_due(self, *, longest_ms: int) -> None:
         """Make due what would wait for longer: the clock has stepped back."""
@@ -150,4 +152,4 @@ class DeliveryRows:
         async def statements(connection: Connection) -> bool:
             return bool(list(await connection.execute_fetchall(sql, parameters)))
 
-        return await self._file.write(statements)
+        return await self._engine.write(statements)

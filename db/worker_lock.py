@@ -7,7 +7,7 @@ from typing import Self
 
 import aiosqlite
 
-from db.sqlite import DatabaseRefused
+from db.engine import DatabaseRefused
 
 WAIT_S = 10.0
 

@@ -98,7 +98,7 @@ class ChangeFeed:
     async def run(self) -> None:
         """Compare versions after every commit of ours, and twice a second for those of others."""
         while not self._closed:
-            await self._database.wait_for_commit(POLL_S)
+            await self._database.engine.wait_for_commit(POLL_S)
             if self._watched:
                 with suppress(DatabaseUnavailable):  # logged where it was met; they are read again
                     await self._notify()

@@ -14,6 +14,7 @@ import respx
 
 from config import Settings
 from database import Added, Database
+from db.sqlite import SqliteFile
 from forms.cache import FormCache
 from models import NewTask, Task, TaskStatus
 from runninghub.accounts import Account, Accounts
@@ -155,6 +156,17 @@ async def at_runninghub(
     changed = await database.store(task.id, accepted)
     assert changed is not None
     return changed
+
+
+async def execute(database: Database, sql: str, **parameters: object) -> None:
+    """Change rows as nobody in the service does."""
+    await database.engine.write(lambda connection: connection.execute_fetchall(sql, parameters))
+
+
+def sqlite_file(database: Database) -> SqliteFile:
+    """For what only this engine has."""
+    assert isinstance(database.engine, SqliteFile)
+    return database.engine
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from database import Added, Database, PageFilter, StrayRun
 from db import queries
+from db.engine import DatabaseRefused
 from db.migrations import MIGRATIONS
-from db.sqlite import DatabaseRefused
 from errors import DatabaseUnavailable
 from models import AccountRow, AccountState, CancelReason, Hold, Kind, Task, TaskStatus, rfc3339, utc_now_ms
 from models import TaskStatus as S
@@ -28,7 +28,9 @@ from tests.conftest import (
     add,
     add_waiting,
     at_runninghub,
+    execute,
     new_task,
+    sqlite_file,
     stored,
 )
 from transitions import (
@@ -185,7 +187,7 @@ async def test_all_that_was_stored_is_there_after_a_restart(tmp_path: Path, cloc
 async def test_a_file_of_a_newer_service_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tasks.db"
     async with Database(str(path)) as database:
-        await database.writer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        await sqlite_file(database).writer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = path.read_bytes()
     with pytest.raises(DatabaseRefused, match=r"^the database tasks\.db was written by a newer version"):
         await Database(str(path)).__aenter__()
@@ -195,7 +197,7 @@ async def test_a_file_of_a_newer_service_is_refused(tmp_path: Path) -> None:
 async def test_no_other_word_than_the_contracts_can_be_a_status(database: Database) -> None:
     await add(database)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
-        await database.writer.execute("UPDATE tasks SET status = 'LOST'")
+        await sqlite_file(database).writer.execute("UPDATE tasks SET status = 'LOST'")
 
 
 # Changing
@@ -546,7 +548,7 @@ async def test_the_oldest_running_tasks_of_an_account_can_be_polled_now(
 async def test_a_row_that_cannot_be_decoded_stops_no_other(database: Database) -> None:
     for number in (1, 2):
         await at_runninghub(database, number)
-    await database.writer.execute("UPDATE tasks SET node_info = '{' WHERE id = 'task-1'")
+    await execute(database, "UPDATE tasks SET node_info = '{' WHERE id = 'task-1'")
     assert [task.id for task in await database.lease_due(lease_ms=1000, limit=9)] == ["task-2"]
 
 
@@ -658,7 +660,7 @@ async def test_no_request_scans_more_rows_than_it_returns(database: Database) ->
         (queries.select_page(filters=("status", "webapp_id")), {"status": "", "webapp_id": ""}),
     ):
         values = {"before": 1, "limit": 1} | parameters
-        plan = await database.scan(f"EXPLAIN QUERY PLAN {sql}", values)
+        plan = await database.engine.scan(f"EXPLAIN QUERY PLAN {sql}", values)
         scans += [
             row["detail"]
             for row in plan
@@ -673,7 +675,7 @@ async def test_no_request_scans_more_rows_than_it_returns(database: Database) ->
 async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
     database: Database, tmp_path: Path
 ) -> None:
-    await database.writer.execute("PRAGMA busy_timeout = 0")
+    await sqlite_file(database).writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DatabaseUnavailable, match="locked"):
@@ -685,8 +687,8 @@ async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
 
 
 async def test_a_full_disk_leaves_no_task_half_stored(database: Database) -> None:
-    ((pages,),) = await database.writer.execute_fetchall("PRAGMA page_count")
-    await database.writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    ((pages,),) = await sqlite_file(database).writer.execute_fetchall("PRAGMA page_count")
+    await sqlite_file(database).writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DatabaseUnavailable, match="full"):
         await add(database, node_info=[NODE | {"fieldValue": "x" * 100_000}])
     assert await database.task("task-1") is None

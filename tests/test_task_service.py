@@ -37,6 +37,7 @@ from tests.conftest import (
     add,
     answer,
     at_runninghub,
+    execute,
     stored,
 )
 from transitions import (
@@ -473,8 +474,10 @@ async def sent_with_its_key(core: Core, task_id: str = "task-1") -> None:
     """A task that the account, with the key that it has now, sent to RunningHub."""
     if await core.database.task(task_id) is None:
         await at_runninghub(core.database)
-    await core.database.writer.execute(
-        "UPDATE tasks SET key_fingerprint = ?", (core.account.key_fingerprint,)
+    await execute(
+        core.database,
+        "UPDATE tasks SET key_fingerprint = :own",
+        own=core.account.key_fingerprint,
     )
 
 
@@ -510,7 +513,7 @@ async def test_an_account_with_another_key_loses_no_task(
     core: Core, runninghub: RunningHub, clock: Clock
 ) -> None:
     await at_runninghub(core.database)
-    await core.database.writer.execute("UPDATE tasks SET key_fingerprint = 'of an older key'")
+    await execute(core.database, "UPDATE tasks SET key_fingerprint = 'of an older key'")
     says(runninghub, 807)
     for _ in range(10):
         await core.tasks.poll(await stored(core.database))

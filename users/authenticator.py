@@ -16,9 +16,9 @@ class Authenticator:
     async def user(self, token: bytes) -> Principal | None:
         """Whose token this is; None: nobody's. Raises InvalidJwt for a JWT that is not valid."""
         if is_user_token(token):
-            user = self._users.find_by_token(token_hash(token))
+            user = await self._users.find_by_token(token_hash(token))
             return self._users.principal(user.name, user) if user else None
         if self._verifier is not None and token.count(b".") == 2:
             owner = await self._verifier.owner(token)
-            return self._users.principal(owner, self._users.find(owner))
+            return self._users.principal(owner, await self._users.find(owner))
         return None

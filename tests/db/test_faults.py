@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from db.engine import DatabaseRefused
 from db.faults import RETRY_AFTER_S, FileFaults, reason_of
-from db.sqlite import Connection, DatabaseRefused, SqliteFile
+from db.sqlite import Connection, SqliteFile
 from errors import DatabaseUnavailable
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from database import Database
+from db.engine import DatabaseRefused
 from db.migrations import MIGRATIONS
-from db.sqlite import DatabaseRefused, SqliteFile
+from db.sqlite import SqliteFile
 from models import TaskStatus
 from secret_key import SecretKey
 from tests.conftest import stored

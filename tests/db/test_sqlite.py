@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from database import Database
+from db.engine import DatabaseRefused
 from db.migrations import MIGRATIONS
-from db.sqlite import Connection, DatabaseRefused, SqliteFile
+from db.sqlite import Connection, SqliteFile
 from errors import DatabaseUnavailable
 from tests.conftest import until
 

@@ -20,6 +20,7 @@ from tests.conftest import (
     add_waiting,
     at_runninghub,
     new_task,
+    sqlite_file,
     stored,
 )
 from transitions import CancelRequested, Finished, OutcomeUnknown, Rejected, Resubmitted, RunFailed
@@ -228,7 +229,7 @@ async def test_no_limit_scans_the_tasks(database: Database) -> None:
         user_queries.SUM_COINS,
         user_queries.select_usage(groups=("owner",), is_of_one_owner=False),
     ):
-        plans += [row["detail"] for row in await database.scan(f"EXPLAIN QUERY PLAN {sql}", values)]
+        plans += [row["detail"] for row in await database.engine.scan(f"EXPLAIN QUERY PLAN {sql}", values)]
     assert [plan for plan in plans if plan.startswith(("SCAN tasks", "SCAN own"))] == []
 
 
@@ -239,23 +240,23 @@ async def test_a_token_opens_until_it_expires_or_is_revoked(database: Database, 
     user = User("ann", rfc3339(clock.now_ms), clock.now_ms + 1000, UserLimits(), ("1",))
     assert await database.users.add(user, b"first") == user
     assert await database.users.add(user, b"second") is None
-    assert database.users.find_by_token(b"first") == user
+    assert await database.users.find_by_token(b"first") == user
     clock.go_on(1)
-    assert database.users.find_by_token(b"first") is None
+    assert await database.users.find_by_token(b"first") is None
     later = User("ann", user.created_at, None, user.limits, user.webapp_ids)
     assert await database.users.change("ann", lambda _: later) == later
     assert await database.users.set_token("ann", b"third") == later
-    assert database.users.find_by_token(b"first") is None
-    assert database.users.find_by_token(b"third") == later
+    assert await database.users.find_by_token(b"first") is None
+    assert await database.users.find_by_token(b"third") == later
     assert await database.users.all() == [later]
     assert await database.users.delete("ann")
-    assert database.users.find_by_token(b"third") is None
+    assert await database.users.find_by_token(b"third") is None
     assert not await database.users.delete("ann")
 
 
 async def test_another_worker_sees_a_revoked_token_at_once(database: Database, clock: Clock) -> None:
     await create(database)
-    async with Database(database.path, clock=clock) as other:
-        assert other.users.find_by_token(b"ann")
+    async with Database(sqlite_file(database).path, clock=clock) as other:
+        assert await other.users.find_by_token(b"ann")
         await database.users.delete("ann")
-        assert other.users.find_by_token(b"ann") is None
+        assert await other.users.find_by_token(b"ann") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from db.sqlite import DatabaseRefused
+from db.engine import DatabaseRefused
 from db.worker_lock import WorkerLock
 from tests.conftest import until
 

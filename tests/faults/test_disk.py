@@ -18,6 +18,7 @@ from models import TaskStatus
 from services import Services, running
 from simulator.apps import TEXT_TO_IMAGE
 from task_service import Submission
+from tests.conftest import sqlite_file
 from tests.faults.calls import SUBMISSION, Board, Json, all_tasks, answer_of, ended, submit, until
 from tests.in_process import serving
 from tests.processes import API_KEY
@@ -128,7 +129,7 @@ async def impatient_services(url: str, directory: Path, **settings: Any) -> Asyn
         "poll_interval_max_s": 0.1,
     }
     async with running(Settings(**defaults | settings), webhook_body) as services:
-        await services.database.writer.execute("PRAGMA busy_timeout = 50")
+        await sqlite_file(services.database).writer.execute("PRAGMA busy_timeout = 50")
         yield services
 
 

@@ -18,6 +18,7 @@ from tests.conftest import (
     add_waiting,
     answer,
     at_runninghub,
+    execute,
     new_task,
     stored,
     until,
@@ -104,7 +105,7 @@ async def test_a_held_task_is_released_when_the_balance_has_grown(
     core: Core, runninghub: RunningHub, monitoring: Monitoring
 ) -> None:
     await add_waiting(core.database)
-    await core.database.writer.execute("UPDATE tasks SET account = 'default'")
+    await execute(core.database, "UPDATE tasks SET account = 'default'")
     await core.database.store("task-1", TooExpensive("5/"))
     runninghub.account.respond(json=answer(0, {"remainCoins": "5", "currentTaskCounts": "0"}))
     async with monitoring(core):

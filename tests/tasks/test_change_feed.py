@@ -240,7 +240,7 @@ async def test_a_database_that_cannot_be_read_for_a_while_does_not_end_the_loop(
         await told.wait()
         told.clear()
         other.execute("ALTER TABLE tasks RENAME TO away")
-        await database.write(lambda connection: connection.execute_fetchall("SELECT 1"))
+        await database.engine.write(lambda connection: connection.execute_fetchall("SELECT 1"))
         await until(lambda: "the database cannot be used: no such table: tasks" in caplog.messages)
         other.execute("ALTER TABLE away RENAME TO tasks")
         other.close()

@@ -23,6 +23,8 @@ from tests.conftest import (
     add_waiting,
     answer,
     at_runninghub,
+    execute,
+    sqlite_file,
     stored,
     until,
     until_status,
@@ -99,7 +101,7 @@ async def test_what_a_died_worker_left_behind_is_repaired(
     await at_runninghub(core.database, 1)
     await core.database.reschedule(await stored(core.database), clock.now_ms + 7_200_000)
     await add(core.database, 2)
-    await core.database.writer.execute("UPDATE tasks SET worker = 'another' WHERE id = 'task-2'")
+    await execute(core.database, "UPDATE tasks SET worker = 'another' WHERE id = 'task-2'")
     clock.go_on(3600)
     runninghub.outputs.mock(return_value=DONE)
     async with polling():
@@ -156,7 +158,7 @@ async def test_an_outcome_that_cannot_be_stored_is_asked_for_again_when_the_leas
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await at_runninghub(core.database)
-    await core.database.writer.execute("PRAGMA busy_timeout = 0")
+    await sqlite_file(core.database).writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
 
     def lock_and_answer(_: httpx.Request) -> httpx.Response:

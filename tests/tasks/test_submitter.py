@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from db.sqlite import Connection
+from db.engine import Connection
 from errors import (
     AppError,
     DatabaseUnavailable,
@@ -38,7 +38,9 @@ from tests.conftest import (
     add,
     add_waiting,
     answer,
+    execute,
     new_task,
+    sqlite_file,
     stored,
     until,
     until_status,
@@ -285,7 +287,7 @@ async def test_a_task_that_may_not_be_stored_is_not_sent(make_core: MakeCore, ru
 async def test_without_a_row_on_disk_nothing_is_sent(
     core: Core, runninghub: RunningHub, tmp_path: Path
 ) -> None:
-    await core.database.writer.execute("PRAGMA busy_timeout = 0")
+    await sqlite_file(core.database).writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(DatabaseUnavailable, match="locked"):
@@ -469,7 +471,7 @@ async def test_an_outcome_is_kept_until_the_database_takes_it(
 ) -> None:
     submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
-    await core.database.writer.execute("PRAGMA busy_timeout = 0")
+    await sqlite_file(core.database).writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     held.answer(TOOK_IT)
@@ -492,8 +494,8 @@ async def test_another_write_that_fails_does_not_take_an_outcome_with_it(core: C
     await held.arrive()
     both_wait = asyncio.Event()
     asyncio.get_running_loop().call_later(0.02, both_wait.set)
-    writing = asyncio.create_task(core.database.write(lambda _: both_wait.wait()))
-    failing = asyncio.create_task(core.database.write(fails))
+    writing = asyncio.create_task(core.database.engine.write(lambda _: both_wait.wait()))
+    failing = asyncio.create_task(core.database.engine.write(fails))
     held.answer(TOOK_IT)
     await asyncio.gather(writing, failing, return_exceptions=True)
     async with asyncio.timeout(0.5):
@@ -569,7 +571,7 @@ async def test_the_calls_of_a_worker_that_is_gone_are_unknown(
     core: Core, runninghub: RunningHub, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await add(core.database)
-    await core.database.writer.execute("UPDATE tasks SET worker = 'another'")
+    await execute(core.database, "UPDATE tasks SET worker = 'another'")
     await core.submitter.give_up_stale()
     assert (await stored(core.database)).status is S.SUBMITTING
     clock.go_on(6.1)
@@ -584,7 +586,7 @@ async def test_the_calls_of_a_worker_that_is_gone_are_unknown(
 
 async def test_a_restarted_service_that_is_alone_gives_old_calls_up_at_once(core: Core) -> None:
     await add(core.database)
-    await core.database.writer.execute("UPDATE tasks SET worker = 'another'")
+    await execute(core.database, "UPDATE tasks SET worker = 'another'")
     await core.submitter.give_up_stale(is_only_worker=True)
     assert (await stored(core.database)).status is S.SUBMIT_UNKNOWN
 

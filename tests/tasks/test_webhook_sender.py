@@ -18,12 +18,12 @@ from standardwebhooks import Webhook
 
 from api.schemas import webhook_body
 from database import Database
-from db.sqlite import Connection
+from db.engine import Connection
 from db.webhook_queries import SELECT_DUE_OF_EACH
 from models import CancelReason, Delivery, DeliveryState, Output, OutputState, Task, WebhookEvent
 from tasks.outputs import new_outputs
 from tasks.webhook_sender import RETRY_S, WebhookSender
-from tests.conftest import Clock, add_waiting, at_runninghub, until
+from tests.conftest import Clock, add_waiting, at_runninghub, sqlite_file, until
 from transitions import CancelRequested, Finished, RunFailed
 from webhooks.receivers import Receivers
 from webhooks.signature import WebhookSigner
@@ -287,7 +287,7 @@ async def store_deliveries(database: Database, urls: Sequence[str], number: int)
                     connection, WebhookEvent.FAILED, replace(task, webhook_url=url), []
                 )
 
-    await database.write(statements)
+    await database.engine.write(statements)
 
 
 async def test_what_is_in_progress_counts_towards_a_receivers_share(webhooks: Webhooks) -> None:
@@ -318,7 +318,7 @@ async def test_a_lease_reads_no_more_rows_when_a_receiver_keeps_many_waiting(web
         return 0
 
     parameters = {"now": webhooks.clock(), "at_once_each": 4}
-    with closing(sqlite3.connect(webhooks.database.path)) as connection:
+    with closing(sqlite3.connect(sqlite_file(webhooks.database).path)) as connection:
         connection.set_progress_handler(count, 1)
         due = connection.execute(SELECT_DUE_OF_EACH, parameters).fetchall()
 

@@ -1,0 +1,10 @@
+"""Selects the engine by the database's location."""
+
+from db.engine import Engine
+from db.migrations import MIGRATIONS
+from db.sqlite import SqliteFile
+
+
+def open_engine(location: str) -> Engine:
+    """The engine of a SQLite file's path; it is opened when it is entered."""
+    return SqliteFile(location, MIGRATIONS)
