@@ -8,7 +8,7 @@ TEST_WORKERS ?= 2
 BIN := .venv/bin
 PARALLEL := -n $(TEST_WORKERS) --dist loadfile
 
-.PHONY: help demo run test units check format chaos bench fuzz client screenshots lock clean
+.PHONY: help demo run test units check format chaos outage bench fuzz client screenshots lock clean
 
 help:
 	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
@@ -16,6 +16,7 @@ help:
 	@echo "make test    all tests           make check        format, lint, types and tests"
 	@echo "make units   the tests that start no process, in half a minute"
 	@echo "make chaos   kill -9 rounds      make fuzz         ten minutes of unusual requests"
+	@echo "make outage  a minute without RunningHub, with 1,000 tasks waiting"
 	@echo "make bench   performance         make format       formats the code"
 	@echo "make lock    pins the versions   make screenshots  the pictures of the docs"
 	@echo "make client  the types and the built module of the client package"
@@ -66,6 +67,9 @@ format: .venv/dev
 
 chaos: .venv/dev
 	$(BIN)/python -m tests.chaos
+
+outage: .venv/dev
+	$(BIN)/python -m tests.outage
 
 fuzz: .venv/dev
 	$(BIN)/python -m tests.fuzz
