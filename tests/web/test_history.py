@@ -105,6 +105,31 @@ def test_inputs_of_an_earlier_task_are_seen_without_touching_the_form(
     expect(prompt).to_have_value("a red balloon")
 
 
+def test_a_task_is_deleted_from_the_list_and_from_view(open_page: Visits, service: Running) -> None:
+    for text in ("a red balloon", "a lighthouse"):
+        submit(service, text)
+    visit = open_page(service)
+    visit.open_app(TEXT_TO_IMAGE)
+    expect(visit.page.locator("#tasks .thumb img.loaded")).to_have_count(2, timeout=10_000)
+    row = visit.page.locator("#tasks li", has_text="a lighthouse")
+    row.hover()
+    row.get_by_role("button", name="Delete this task").click()
+    visit.check_accessibility()
+    visit.page.keyboard.press("Escape")
+    expect(visit.page.locator(ROWS)).to_have_count(2)
+    row.get_by_role("button", name="Delete this task").click()
+    visit.page.click("#confirm-yes")
+    expect(visit.page.locator(ROWS)).to_have_count(1)
+    visit.page.click(ROWS)
+    visit.expect_picture()
+    visit.page.click("#task-actions .menu-button")
+    visit.page.click("#task-actions .menu-item:has-text('Delete')")
+    visit.page.click("#confirm-yes")
+    expect(visit.page.locator("#history-empty")).to_have_text("No tasks here yet.")
+    expect(visit.page.locator("#task-empty")).to_be_visible()
+    assert httpx.get(f"{service.url}/tasks").json()["tasks"] == []
+
+
 def test_ten_thousand_tasks_scroll_and_are_searched(
     open_page: Visits, service: Running, database: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """The result in a real browser: viewer, full view, tools, comparison."""
 
+import zipfile
+
 import pytest
 from playwright.sync_api import expect
 
@@ -66,6 +68,26 @@ def test_a_link_to_a_task_is_copied(open_page: Visits, service: Running) -> None
     expect(visit.page.locator("#announcer")).to_have_text("Link copied")
     link = visit.page.evaluate("navigator.clipboard.readText()")
     assert link == f"{service.url}/#/tasks/{visit.task()['id']}"
+
+
+def test_results_are_downloaded_under_a_readable_name_one_or_all(open_page: Visits, service: Running) -> None:
+    visit = open_page(service)
+    visit.open_app(IMAGE_TO_IMAGE)
+    visit.page.get_by_label("Prompt", exact=True).fill("a cat/dog: asleep")
+    visit.run()
+    visit.expect_picture()
+    with visit.page.expect_download() as one:
+        visit.page.click(".toolbar .download")
+    assert one.value.suggested_filename == "a cat dog asleep 1.png"
+    assert one.value.path().read_bytes().startswith(b"\x89PNG")
+    # The text is as small as its task says; until the copies have ended, their sizes are not known.
+    expect(visit.page.locator(".note")).to_have_count(0, timeout=10_000)
+    with visit.page.expect_download() as everything:
+        visit.page.click("[aria-label='Download all 2']")
+    assert everything.value.suggested_filename == "a cat dog asleep.zip"
+    names = zipfile.ZipFile(everything.value.path()).namelist()
+    assert [name.rpartition(".")[2] for name in names] == ["png", "txt"]
+    assert visit.page.url.endswith(visit.task()["id"])
 
 
 def test_a_result_becomes_an_input_by_button_and_by_drag(open_page: Visits, service: Running) -> None:

@@ -12,6 +12,8 @@ import { Button, IconButton, Picture } from '../ui/parts.js';
 import { describedBy, Problem, shownFault } from './fault.js';
 import { labelOf } from './labels.js';
 
+const MEDIA_ICONS = { image: 'image', audio: 'sound', video: 'play' };
+
 /** What the field holds, for its text and style. */
 function stateOf({ upload: current, value, node }) {
   if (current.value?.problem) return 'failed';
@@ -133,7 +135,7 @@ function Preview({ field }) {
   const shown =
     known ?? (webAddress(field.value.value) ? { url: field.value.value, name: field.value.value } : null);
   const { type } = field.node.input;
-  const icon = html`<span class="preview none"><${Icon} name=${type === 'image' ? 'image' : 'file'} /></span>`;
+  const icon = html`<span class="preview none"><${Icon} name=${MEDIA_ICONS[type] ?? 'file'} /></span>`;
   if (!shown || current?.problem) return icon;
   const label = t('previewOf', { name: shown.name });
   if (type === 'image')

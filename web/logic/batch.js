@@ -80,7 +80,7 @@ function columnKey(app, name) {
 
 const ENDED = ['SUCCESS', 'FAILED', 'CANCELLED', 'SUBMIT_UNKNOWN'];
 
-/** How a batch stands: `{total, ended, succeeded, failed, unknown}`. */
+/** How a batch stands: `{total, ended, succeeded, failed, cancelled, unknown}`. */
 export function batchProgress(tasks, total = tasks.length) {
   const count = (...statuses) => tasks.filter((task) => statuses.includes(task.status)).length;
   return {
@@ -88,6 +88,7 @@ export function batchProgress(tasks, total = tasks.length) {
     ended: count(...ENDED),
     succeeded: count('SUCCESS'),
     failed: count('FAILED'),
+    cancelled: count('CANCELLED'),
     unknown: count('SUBMIT_UNKNOWN'),
   };
 }

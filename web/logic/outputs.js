@@ -8,6 +8,7 @@ const KINDS = {
 };
 const LOST = ['LOST', 'DELETED', 'TOO_LARGE'];
 const LONGEST_NAME = 60;
+const MOST_SAVED_BYTES = 300_000_000;
 
 /** The address if a browser may open it; results and covers come from elsewhere and could say `javascript:`. */
 export function webAddress(text) {
@@ -88,6 +89,13 @@ export function fileNameOf({ prompt, appName, output, count }) {
   const short = base.length > LONGEST_NAME ? base.slice(0, LONGEST_NAME).trim() : base;
   const number = count > 1 ? ` ${output.n + 1}` : '';
   return `${short || 'result'}${number}${output.ending ? `.${output.ending}` : ''}`;
+}
+
+/** Whether the page can save these under its own name: they come from this service and fit into memory. */
+export function isNamedByPage(outputs) {
+  const sizeOf = ({ bytes, kind }) => bytes ?? (kind === 'image' || kind === 'text' ? 0 : Infinity);
+  const size = outputs.reduce((sum, output) => sum + sizeOf(output), 0);
+  return outputs.every((output) => output.isOurs) && size <= MOST_SAVED_BYTES;
 }
 
 /** `{seconds, coins, money, thirdPartyMoney}`, each null where it is not known; RunningHub repeats them on every file. */

@@ -19,7 +19,7 @@ export function OutputView({ task, output, onOpen }) {
   if (output.kind === 'video')
     return html`<video class="result-film" src=${output.url} controls playsinline preload="metadata" aria-label=${label}></video>`;
   if (output.kind === 'audio')
-    return html`<div class="result-sound"><${Icon} name="play" /><audio src=${output.url} controls preload="metadata" aria-label=${label}></audio></div>`;
+    return html`<div class="result-sound"><${Icon} name="sound" /><audio src=${output.url} controls preload="metadata" aria-label=${label}></audio></div>`;
   if (output.kind === 'image')
     return html`<${PictureResult} task=${task} output=${output} label=${label} onOpen=${onOpen} />`;
   return html`

@@ -43,7 +43,7 @@ export function Success({ task, form, attempt }) {
   `;
 }
 
-const KIND_ICONS = { image: 'image', video: 'play', audio: 'play', text: 'list', file: 'file' };
+const KIND_ICONS = { image: 'image', video: 'play', audio: 'sound', text: 'list', file: 'file' };
 
 const OutputStrip = ({ outputs, current, onChoose }) => html`
   <ul class="strip" id="outputs" aria-label=${t('outputs')}>

@@ -1,28 +1,24 @@
 // Owns the tools below a result: download one or all, copy its link, use it as input, compare, full view.
 
-import { fileNameOf, outputsOf } from '../logic/outputs.js';
+import { fileNameOf, isNamedByPage, outputsOf } from '../logic/outputs.js';
 import { promptOf } from '../logic/prompts.js';
 import { taskRoute } from '../logic/routes.js';
+import { outputFile, outputsZip } from '../service/api.js';
 import { appName } from '../state/apps.js';
 import { asInput, fieldsFor, fillWithOutput } from '../state/inputs.js';
 import { notice } from '../state/notices.js';
-import { html } from '../ui/html.js';
+import { html, useState } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
-import { Button, copyText, IconButton, Menu } from '../ui/parts.js';
+import { Button, copyText, IconButton, Menu, saveFile } from '../ui/parts.js';
 import { labelOf } from '../form/labels.js';
 import { CompareMenu } from './compare_menu.js';
 
 const PAUSE_BETWEEN_MS = 300;
 
 export function Toolbar({ task, form, outputs, output, attempt, onFull, onCompare }) {
-  const nameOf = (item) =>
-    fileNameOf({
-      prompt: promptOf(task),
-      appName: appName(task.webapp_id),
-      output: item,
-      count: outputs.length,
-    });
+  const nameOf = (item, count = outputs.length) =>
+    fileNameOf({ prompt: promptOf(task), appName: appName(task.webapp_id), output: item, count });
   const copyLink = async () => {
     await copyText(`${location.origin}/${taskRoute(task.id)}`);
     notice(t('linkCopied'));
@@ -31,10 +27,10 @@ export function Toolbar({ task, form, outputs, output, attempt, onFull, onCompar
   const isPicture = output.kind === 'image' && output.url && !output.isGone;
   return html`
     <div class="toolbar" role="group" aria-label=${t('resultTools')}>
-      ${output.downloadUrl && !output.isGone && html`<${Download} output=${output} name=${nameOf(output)} />`}
+      ${output.downloadUrl && !output.isGone && html`<${Download} output=${output} name=${nameOf(output)} attempt=${attempt} />`}
       ${
         files.length > 1 &&
-        html`<${IconButton} icon="downloadAll" label=${t('downloadAll', { n: files.length })} onClick=${() => downloadAll(files, nameOf)} />`
+        html`<${IconButton} icon="downloadAll" label=${t('downloadAll', { n: files.length })} onClick=${() => attempt(() => downloadAll(task, files, nameOf))} />`
       }
       <${IconButton} icon="link" label=${t('copyLink')} onClick=${copyLink} />
       <${UseAsInput} task=${task} form=${form} output=${output} attempt=${attempt} />
@@ -46,15 +42,29 @@ export function Toolbar({ task, form, outputs, output, attempt, onFull, onCompar
   `;
 }
 
-// Our own outputs are downloaded; a browser opens what another host sends, so that gets a tab of its own.
-function Download({ output, name }) {
+// A browser prefers the name in the response, which is RunningHub's number, to the one of the link; so what fits into
+// memory is saved by the page. It opens what another host sends, so that gets a tab of its own.
+function Download({ output, name, attempt }) {
+  const [isBusy, setBusy] = useState(false);
   const target = output.isOurs ? {} : { target: '_blank', rel: 'noreferrer' };
+  const save = async (event) => {
+    if (!isNamedByPage([output])) return;
+    event.preventDefault();
+    if (isBusy) return;
+    setBusy(true);
+    await attempt(async () => saveFile(await outputFile(output.downloadUrl, name)));
+    setBusy(false);
+  };
   return html`
-    <a class="button secondary small download" href=${output.downloadUrl} download=${name} ...${target}><${Icon} name="download" /><span>${t('download')}</span></a>
+    <a class="button secondary small download" href=${output.downloadUrl} download=${name} ...${target} onClick=${save} data-busy=${isBusy ? '' : null}>${isBusy ? html`<span class="spinner"></span>` : html`<${Icon} name="download" />`}<span>${t('download')}</span></a>
   `;
 }
 
-async function downloadAll(files, nameOf) {
+/** One archive of what this service has; else one download after another. */
+async function downloadAll(task, files, nameOf) {
+  if (isNamedByPage(files)) {
+    return saveFile(await outputsZip(task.id, nameOf({ ending: 'zip' }, 1)));
+  }
   for (const file of files) {
     const link = document.createElement('a');
     Object.assign(link, { href: file.downloadUrl, download: nameOf(file), rel: 'noreferrer' });
@@ -63,6 +73,7 @@ async function downloadAll(files, nameOf) {
     // A browser drops downloads that start in the same moment.
     await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_MS));
   }
+  return undefined;
 }
 
 function UseAsInput({ task, form, output, attempt }) {

@@ -6,6 +6,7 @@ import { t } from './i18n.js';
 import { Icon } from './icons.js';
 import { problemText } from './problems.js';
 
+const SAVED_AFTER_MS = 60_000;
 const TONE_ICONS = {
   waiting: 'clock',
   running: 'play',
@@ -142,6 +143,14 @@ export function CopyButton({ text, label, kind = 'secondary' }) {
       <span aria-live="polite">${isCopied ? t('copied') : label}</span>
     <//>
   `;
+}
+
+/** Gives a file to the person, as a download with its name. */
+export function saveFile(file) {
+  const url = URL.createObjectURL(file);
+  Object.assign(document.createElement('a'), { href: url, download: file.name }).click();
+  // The download has begun by then.
+  setTimeout(() => URL.revokeObjectURL(url), SAVED_AFTER_MS);
 }
 
 // The clipboard interface is missing where the page is not served over https.

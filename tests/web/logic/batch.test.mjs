@@ -70,5 +70,5 @@ test('a list of prompts goes into the prompt, not into the negative one', () => 
 
 test('an unknown outcome counts as ended and is named', () => {
   const tasks = ['SUCCESS', 'FAILED', 'SUBMIT_UNKNOWN', 'RUNNING'].map((status) => ({ status }));
-  assert.deepEqual(batchProgress(tasks, 5), { total: 5, ended: 3, succeeded: 1, failed: 1, unknown: 1 });
+  assert.deepEqual(batchProgress(tasks, 5), { total: 5, ended: 3, succeeded: 1, failed: 1, cancelled: 0, unknown: 1 });
 });
