@@ -12,11 +12,13 @@ import { t } from './ui/i18n.js';
 import { Icon } from './ui/icons.js';
 import { Button } from './ui/parts.js';
 
+const READ_AHEAD_MS = 1_500;
+
 export const App = () => html`
   <a class="skip" href="#main" onClick=${skip}>${t('skip')}</a>
   <${Header} />
   <${Banners} />
-  <main id="main" tabindex="-1">${route.value.name === 'gallery' ? html`<${Gallery} />` : html`<${LazyWorkspace} />`}</main>
+  <main id="main" tabindex="-1"><${Screen} /></main>
   ${tokenRequest.value && html`<${TokenDialog} onDismiss=${dismissToken} />`}
   <${ConfirmDialog} />
   <p class="visually-hidden" id="announcer" role="status">${announcement}</p>
@@ -29,15 +31,28 @@ function skip(event) {
   document.getElementById('main').focus();
 }
 
-/** The workspace's modules are fetched when the first app is opened: the gallery is there sooner. */
-function LazyWorkspace() {
-  const [loaded, setLoaded] = useState(null);
+const loadWorkspace = () => import('./workspace/workspace.js').then((module) => module.Workspace);
+const loadUsage = () => import('./operator/usage_page.js').then((module) => module.UsagePage);
+
+function Screen() {
+  const { name } = route.value;
+  // While a person looks at the gallery there is time for what comes next.
   useEffect(() => {
-    import('./workspace/workspace.js').then((module) => setLoaded(module));
+    const timer = setTimeout(() => loadWorkspace().catch(() => {}), READ_AHEAD_MS);
+    return () => clearTimeout(timer);
   }, []);
-  return loaded
-    ? html`<${loaded.Workspace} />`
-    : html`<p class="page-loading" role="status">${t('loading')}</p>`;
+  if (name === 'gallery') return html`<${Gallery} />`;
+  if (name === 'usage') return html`<${Lazy} key="usage" load=${loadUsage} />`;
+  return html`<${Lazy} key="workspace" load=${loadWorkspace} />`;
+}
+
+/** A part of the page whose modules are fetched when it is first needed: the gallery is there sooner. */
+function Lazy({ load }) {
+  const [Part, setPart] = useState(null);
+  useEffect(() => {
+    load().then((loaded) => setPart(() => loaded));
+  }, []);
+  return Part ? html`<${Part} />` : html`<p class="page-loading" role="status">${t('loading')}</p>`;
 }
 
 const Banners = () => html`

@@ -1,11 +1,13 @@
 // Starts the page: its state, then what is drawn from it.
 
+import { watchTokenLinks } from './service/token_link.js';
 import { App } from './app.js';
 import { startConnection } from './state/connection.js';
 import { startTelling } from './state/outcomes.js';
 import { reload, startFollowing, startRefreshing } from './state/tasks.js';
 import { html, render } from './ui/html.js';
 
+watchTokenLinks();
 startConnection();
 startRefreshing();
 startFollowing();

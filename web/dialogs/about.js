@@ -18,7 +18,7 @@ export function AboutDialog({ app, onClose }) {
       </ul>
       ${
         counts.length > 0 &&
-        html`<ul class="facts" aria-label=${t('usage')}>
+        html`<ul class="facts" aria-label=${t('appUsage')}>
         ${counts.map((name) => html`<li key=${name}>${t(name, { n: compact(app.statisticsInfo[name]) })}</li>`)}
       </ul>`
       }

@@ -1,7 +1,7 @@
 // Owns the bar at the top: home, switching apps, the account, language, API docs, the token.
 
-import { GALLERY } from '../logic/routes.js';
-import { forgetToken, isTokenKept } from '../state/connection.js';
+import { GALLERY, USAGE } from '../logic/routes.js';
+import { forgetToken, isOperator, isTokenKept } from '../state/connection.js';
 import { route } from '../state/router.js';
 import { html } from '../ui/html.js';
 import { switchLanguage, t } from '../ui/i18n.js';
@@ -16,10 +16,11 @@ export const Header = () => html`
       <img src="/web/icon.svg" alt="" width="28" height="28" />
       <span class="brand-name">${t('title')}</span>
     </a>
-    ${route.value.name !== 'gallery' && html`<${AppSwitcher} />`}
+    ${['app', 'task'].includes(route.value.name) && html`<${AppSwitcher} />`}
     <span class="spacer"></span>
     <nav class="top-actions" aria-label=${t('pageNavigation')}>
       <${AccountMenu} />
+      <a class="button quiet wide-only" href=${USAGE} aria-current=${isUsage() ? 'page' : null}><span>${usageLabel()}</span></a>
       <a class="button quiet wide-only" href="/docs"><span>${t('apiDocs')}</span></a>
       ${
         isTokenKept.value &&
@@ -29,7 +30,7 @@ export const Header = () => html`
       }
       <button
         type="button"
-        class="button quiet language"
+        class="button quiet language wide-only"
         id="language"
         aria-label=${t('switchLanguageLabel')}
         onClick=${switchLanguage}
@@ -41,10 +42,15 @@ export const Header = () => html`
   </header>
 `;
 
+const isUsage = () => route.value.name === 'usage';
+const usageLabel = () => t(isOperator.value ? 'usageAndUsers' : 'usage');
+
 /** On a phone, what the header has no room for. */
 const NarrowMenu = () => html`
   <${Menu} class="narrow-only" label=${t('moreActions')} panelClass="at-end" button=${html`<${Icon} name="more" />`}>
-    ${() => html`
+    ${(close) => html`
+      <button type="button" class="menu-item" onClick=${switchLanguage}><${Icon} name="language" />${t('switchLanguage')}</button>
+      <a class="menu-item" href=${USAGE} aria-current=${isUsage() ? 'page' : null} onClick=${close}><${Icon} name="chart" />${usageLabel()}</a>
       <a class="menu-item" href="/docs"><${Icon} name="code" />${t('apiDocs')}</a>
       ${
         isTokenKept.value &&

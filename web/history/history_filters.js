@@ -2,8 +2,10 @@
 
 import { STATUS_FILTERS } from '../logic/task_list.js';
 import { knownApps } from '../state/apps.js';
+import { isOperator } from '../state/connection.js';
 import { filters, NO_FILTERS, setFilters } from '../state/tasks.js';
-import { html, useId } from '../ui/html.js';
+import { owners, readOwners } from '../state/users.js';
+import { html, useEffect, useId } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
 import { Button, Menu } from '../ui/parts.js';
@@ -19,11 +21,22 @@ export function HistoryFilters() {
       ${() => html`
         <${Choice} name="status" label=${t('filterStatus')} options=${Object.keys(STATUS_FILTERS).map((name) => [name, t(`filter_${name}`)])} />
         <${Choice} name="webappId" label=${t('filterApp')} options=${[['', t('filter_all')], ...knownApps.value.map((app) => [app.webappId, app.webappName || app.webappId])]} />
+        ${isOperator.value && html`<${OwnerChoice} />`}
         <div class="row days"><${Day} name="from" label=${t('filterFrom')} /><${Day} name="to" label=${t('filterTo')} /></div>
         <div class="row end"><${Button} kind="quiet" class="small" onClick=${() => setFilters(NO_FILTERS)}>${t('clearFilters')}<//></div>
       `}
     <//>
   `;
+}
+
+/** Only where tasks belong to users at all. */
+function OwnerChoice() {
+  useEffect(() => {
+    readOwners();
+  }, []);
+  if (!owners.value.length) return null;
+  const options = [['', t('filter_all')], ...owners.value.map((name) => [name, name])];
+  return html`<${Choice} name="owner" label=${t('filterOwner')} options=${options} />`;
 }
 
 function Choice({ name, label, options }) {

@@ -19,16 +19,17 @@ export function HistoryItem({ task }) {
   const { status, queue_position: place } = task;
   const name =
     appName(task.webapp_id) ?? (task.webapp_id ? t('someApp', { id: task.webapp_id }) : t('workflow'));
+  const prompt = promptOf(task);
   const state = place ? t('placeInQueue', { n: place }) : t(status);
   return html`
     <a class="task-row" href=${taskRoute(task.id)} aria-current=${task.id === viewedId.value ? 'true' : null} onClick=${showResult}>
       <${Thumbnail} task=${task} />
       <span class="summary">
-        <span class="summary-text">${promptOf(task) || name}</span>
+        <span class="summary-text">${prompt || name}</span>
         <span class="summary-facts">
           ${status !== 'SUCCESS' && html`<${StatusIcon} status=${status} /><span class="summary-status">${state}</span>`}
-          <span class="summary-name">${name}</span>
-          <span>${clockTime(task.created_at)}</span>
+          ${prompt && !place && html`<span class="summary-name">${name}</span>`}
+          <span class="summary-time">${clockTime(task.created_at)}</span>
         </span>
       </span>
     </a>

@@ -22,11 +22,12 @@ export const STATUS_FILTERS = {
 };
 
 /** Whether a task passes the filters; the service filters too, except for the search. */
-export function passes(task, { status = 'all', webappId = '', after = null, before = null }) {
+export function passes(task, { status = 'all', webappId = '', owner = '', after = null, before = null }) {
   const statuses = STATUS_FILTERS[status] ?? [];
   return (
     (!statuses.length || statuses.includes(task.status)) &&
     (!webappId || task.webapp_id === webappId) &&
+    (!owner || task.owner === owner) &&
     (!after || Date.parse(task.created_at) >= Date.parse(after)) &&
     (!before || Date.parse(task.created_at) < Date.parse(before))
   );

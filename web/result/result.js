@@ -7,6 +7,7 @@ import { promptOf } from '../logic/prompts.js';
 import { isActive } from '../logic/statuses.js';
 import { cancelTask } from '../service/api.js';
 import { appName } from '../state/apps.js';
+import { accounts, isOperator } from '../state/connection.js';
 import { cancelAll } from '../state/runs.js';
 import { takeTasks, batchOf, viewed, viewedId, viewProblem } from '../state/tasks.js';
 import { costParts, dateTime, duration } from '../ui/format.js';
@@ -80,6 +81,8 @@ function TaskFacts({ task }) {
   const cost = costOf(task);
   const facts = [
     appName(task.webapp_id),
+    isOperator.value && task.owner && t('ownerFact', { name: task.owner }),
+    accounts.value.length > 1 && task.account,
     dateTime(task.created_at),
     cost.seconds && t('took', { time: duration(cost.seconds) }),
     ...costParts(cost),
@@ -102,6 +105,7 @@ function BatchHead({ members, total, current, attempt }) {
         <p id="batch-progress">
           ${t('batchProgress', { n: progress.ended, of: progress.total })}
           ${progress.failed > 0 && html`<span class="bad-text"> · ${t('batchFailed', { n: progress.failed })}</span>`}
+          ${progress.cancelled > 0 && html`<span class="soft"> · ${t('batchCancelled', { n: progress.cancelled })}</span>`}
           ${progress.unknown > 0 && html`<span> · ${t('batchUnknown', { n: progress.unknown })}</span>`}
         </p>
         <progress max=${progress.total} value=${progress.ended} aria-label=${t('batchProgressLabel')}></progress>

@@ -1,10 +1,12 @@
 // Owns what can be done with a task in view: see its inputs, take them into the form, run it again, delete it.
 
 import { confirmed } from '../dialogs/confirm.js';
+import { DeliveriesDialog } from '../dialogs/deliveries.js';
 import { InputsDialog } from '../dialogs/inputs.js';
-import { isDeletable } from '../logic/statuses.js';
+import { isActive, isDeletable } from '../logic/statuses.js';
 import { appRoute, GALLERY, taskRoute } from '../logic/routes.js';
 import { valuesOf } from '../logic/submission.js';
+import { isOperator } from '../state/connection.js';
 import { fill } from '../state/form.js';
 import { notice } from '../state/notices.js';
 import { navigate } from '../state/router.js';
@@ -24,22 +26,24 @@ export function useValues(task, form) {
 }
 
 export function TaskActions({ task, form, attempt }) {
-  const [isOpen, setOpen] = useState(false);
+  const [dialog, setDialog] = useState(null);
+  const close = () => setDialog(null);
   return html`
     ${form && html`<${Button} class="small again" icon="redo" onClick=${() => useValues(task, form)}>${t('again')}<//>`}
-    <${Button} class="small" kind="quiet" onClick=${() => setOpen(true)}>${t('inputs')}<//>
-    <${MoreMenu} task=${task} attempt=${attempt} />
+    <${Button} class="small" kind="quiet" onClick=${() => setDialog('inputs')}>${t('inputs')}<//>
+    <${MoreMenu} task=${task} attempt=${attempt} onDeliveries=${() => setDialog('deliveries')} />
     ${
-      isOpen &&
+      dialog === 'inputs' &&
       html`<${InputsDialog} task=${task} form=${form} onUse=${() => {
-        setOpen(false);
+        close();
         useValues(task, form);
-      }} onClose=${() => setOpen(false)} />`
+      }} onClose=${close} />`
     }
+    ${dialog === 'deliveries' && html`<${DeliveriesDialog} task=${task} onClose=${close} />`}
   `;
 }
 
-function MoreMenu({ task, attempt }) {
+function MoreMenu({ task, attempt, onDeliveries }) {
   const copyLink = async () => {
     await copyText(`${location.origin}/${taskRoute(task.id)}`);
     notice(t('linkCopied'));
@@ -66,6 +70,14 @@ function MoreMenu({ task, attempt }) {
             close();
             attempt(() => rerun(task));
           }}><${Icon} name="redo" />${t('rerun')}</button>`
+        }
+        ${
+          isOperator.value &&
+          !isActive(task.status) &&
+          html`<button type="button" class="menu-item" onClick=${() => {
+            close();
+            onDeliveries();
+          }}><${Icon} name="send" />${t('deliveries')}</button>`
         }
         ${
           isOver &&

@@ -4,7 +4,6 @@ import { createGateway } from '../vendor/gateway.js';
 import { remember, remembered } from './storage.js';
 
 const POSSIBLE_TOKEN = /^[\x21-\x7e]+$/;
-const NO_CONTENT = 204;
 let askForToken = async () => false;
 let asking = null;
 let clockOffsetMs = 0;
@@ -43,6 +42,7 @@ export const listTasks = (query) => gateway.tasks(query);
 export const getTask = (id, signal) => gateway.task(id, { signal });
 export const followTask = (id, options) => gateway.follow(id, options);
 export const cancelTask = (id) => gateway.cancel(id);
+export const deleteTask = (id) => gateway.delete(id);
 export const uploadFile = (file, options) => gateway.upload(file, options);
 
 export const submitTask = (submission, key) => post('/submit_task', submission, key);
@@ -51,28 +51,44 @@ export const rerunTask = (id, key) => post(`${taskPath(id)}/rerun`, undefined, k
 export const settleTask = (id, decision) =>
   gateway.request(`${taskPath(id)}/settle`, { method: 'POST', body: decision });
 
+export const listDeliveries = (id) => gateway.request(`${taskPath(id)}/deliveries`);
+export const redeliver = (id, deliveryId) =>
+  gateway.request(`${taskPath(id)}/deliveries/${encodeURIComponent(deliveryId)}/redeliver`, { method: 'POST' });
+
+export const getUsage = (query) => gateway.request('/usage', { query });
+export const listUsers = () => gateway.request('/users');
+export const createUser = (body) => gateway.request('/users', { method: 'POST', body });
+export const changeUser = (name, changes) =>
+  gateway.request(userPath(name), { method: 'PATCH', body: changes });
+export const deleteUser = (name) => gateway.request(userPath(name), { method: 'DELETE' });
+export const renewToken = (name) => gateway.request(`${userPath(name)}/token`, { method: 'POST' });
+
 /** Responds when the status changes, or after `seconds`. */
 export const waitForTask = (id, seconds, signal) =>
   gateway.request(taskPath(id), { query: { wait: seconds }, signal, timeoutMs: (seconds + 15) * 1000 });
 
-export async function deleteTask(id) {
-  try {
-    await gateway.request(taskPath(id), { method: 'DELETE' });
-  } catch (problem) {
-    // The client expects JSON; a deletion has none to send.
-    if (problem.status !== NO_CONTENT) throw problem;
-  }
-}
+/** The bytes of an output as a file with this name; its address is signed. */
+export const outputFile = (url, name) => fileOf(observedFetch(url), name);
 
-/** The bytes of an output as a file that can be uploaded again; its address is signed. */
-export async function outputFile(url, name) {
-  const response = await observedFetch(url);
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  const blob = await response.blob();
+/** All results of a task in one archive with this name. */
+export const outputsZip = (id, name) => fileOf(authorisedFetch(`${taskPath(id)}/outputs.zip`, {}), name);
+
+async function fileOf(request, name) {
+  const response = await request.catch(() => fail('network'));
+  if (!response.ok) {
+    const { code, detail } = await response.json().catch(() => ({}));
+    return fail(code ?? 'invalid_response', detail);
+  }
+  const blob = await response.blob().catch(() => fail('network'));
   return new File([blob], name, { type: blob.type });
 }
 
+function fail(code, message) {
+  throw Object.assign(new Error(message), { code });
+}
+
 const taskPath = (id) => `/tasks/${encodeURIComponent(id)}`;
+const userPath = (name) => `/users/${encodeURIComponent(name)}`;
 
 const post = (path, body, key) =>
   gateway.request(path, { method: 'POST', body, headers: { 'Idempotency-Key': key } });

@@ -5,10 +5,13 @@ import { computed, signal } from '../ui/html.js';
 
 const RETRY_MS = 2_000;
 const ACCOUNTS_AGE_MS = 20_000;
+const FORBIDDEN = 403;
 
 export const isReachable = signal(true);
 export const health = signal(null);
 export const accounts = signal([]);
+/** Whether this browser's token is the operator's, by what it may see; null while that is not known. */
+export const isOperator = signal(null);
 /** The token dialog while it is open: `{wasRefused, resolve}`. */
 export const tokenRequest = signal(null);
 /** Whether a call was refused for want of a token and the dialog was dismissed. */
@@ -80,6 +83,12 @@ export function forgetToken() {
 export async function readAccounts({ isForced = false } = {}) {
   if (!isForced && Date.now() - accountsReadAt < ACCOUNTS_AGE_MS) return;
   accountsReadAt = Date.now();
-  const found = await getAccounts().catch(() => ({ accounts: [] }));
-  accounts.value = found.accounts;
+  try {
+    const found = await getAccounts();
+    isOperator.value = true;
+    accounts.value = found.accounts;
+  } catch (problem) {
+    if (problem.status === FORBIDDEN) isOperator.value = false;
+    accounts.value = [];
+  }
 }

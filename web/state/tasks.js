@@ -17,7 +17,7 @@ const REFRESH_MS = 2_000;
 const WAIT_S = 25;
 const MOST_REFRESHED_ALONE = 20;
 
-export const NO_FILTERS = { status: 'all', webappId: '', from: '', to: '' };
+export const NO_FILTERS = { status: 'all', webappId: '', owner: '', from: '', to: '' };
 export const filters = signal(NO_FILTERS);
 export const search = signal('');
 export const cursor = signal(null);
@@ -29,11 +29,12 @@ const listed = signal([]);
 const bounds = ({ from, to }) => ({ after: dayStart(from), before: dayStart(to, 1) });
 
 /** The filters as the service takes them; the search is the page's own. */
-function queryOf({ status, webappId, from, to }) {
+function queryOf({ status, webappId, owner, from, to }) {
   const { after, before } = bounds({ from, to });
   return {
     status: STATUS_FILTERS[status],
     webapp_id: webappId || null,
+    owner: owner || null,
     created_after: after,
     created_before: before,
   };
@@ -41,8 +42,8 @@ function queryOf({ status, webappId, from, to }) {
 
 /** The list as it is shown: loaded pages, filtered. */
 export const shownTasks = computed(() => {
-  const { status, webappId } = filters.value;
-  const criteria = { status, webappId, ...bounds(filters.value) };
+  const { status, webappId, owner } = filters.value;
+  const criteria = { status, webappId, owner, ...bounds(filters.value) };
   return listed.value.filter(
     (task) => passes(task, criteria) && matchesSearch(task, search.value, appName(task.webapp_id) ?? ''),
   );

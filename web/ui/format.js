@@ -10,6 +10,13 @@ export function duration(seconds) {
   return t('minutes', { m: Math.floor(whole / 60), s: String(whole % 60).padStart(2, '0') });
 }
 
+/** 4000 → "1 h 06 min", below an hour as `duration`. */
+export function longDuration(seconds) {
+  const minutes = Math.round(Math.max(0, seconds) / 60);
+  if (minutes < 60) return duration(seconds);
+  return t('hours', { h: Math.floor(minutes / 60), m: String(minutes % 60).padStart(2, '0') });
+}
+
 /** What is left of a run in steps a person can use: 38 → "about 40 s left". */
 export function timeLeft(seconds) {
   if (seconds < 5) return t('leftSoon');
@@ -30,6 +37,12 @@ export const dateTime = (time) =>
     minute: '2-digit',
     hour12: false,
   }).format(new Date(time));
+
+/** A UTC day such as `2026-11-24`. */
+export const shortDay = (day) =>
+  new Intl.DateTimeFormat(locale(), { month: 'short', day: 'numeric', timeZone: 'UTC' }).format(
+    new Date(`${day}T00:00:00Z`),
+  );
 
 /** "Today", "Yesterday", else the date. */
 export function dayName(day) {

@@ -112,6 +112,7 @@ test('every text that the page names exists, and none is left over', () => {
     'gallery',
     'header',
     'history',
+    'operator',
     'result',
     'state',
     'ui',
@@ -131,7 +132,7 @@ test('every text that the page names exists, and none is left over', () => {
     [],
   );
   const isFamily = (key) =>
-    /^(problem|account|waiting|sort|tab|filter|kind|instance)_|_text$|Count$|^[A-Z_]+$/.test(key);
+    /^(problem|account|waiting|sort|tab|filter|kind|instance|by|limit|short|delivery)_|_text$|(Count|PerDay)$|^[A-Z_]+$/.test(key);
   assert.deepEqual(
     Object.keys(texts).filter((key) => !source.includes(`'${key}'`) && !isFamily(key)),
     [],
