@@ -17,7 +17,6 @@ from db.faults import FileFaults, is_busy, unavailable
 from models import utc_now_ms
 
 T = TypeVar("T")
-Connection = aiosqlite.Connection
 Row = sqlite3.Row
 
 BUSY_TIMEOUT_S = 5.0
@@ -30,6 +29,28 @@ INTERRUPT_PAUSE_S = 0.1
 BUSY_PAUSE_S = (0.01, 0.05)
 # aiosqlite's own ValueError: the connection is closed.
 CONNECTION_ERRORS = (sqlite3.Error, ValueError)
+
+
+class _StatementsFailed(Exception):
+    """The transaction had begun when one of its statements failed, for this reason."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Connection:
+    """The writer's connection as the statements of a transaction see it, inside the writer's thread.
+
+    Each call is done when it returns, so that a whole transaction costs one switch to that thread and back:
+    a switch takes longer than most statements.
+    """
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self.driver = driver
+
+    async def execute_fetchall(self, sql: str, parameters: Any = ()) -> list[Row]:
+        return self.driver.execute(sql, parameters).fetchall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +76,10 @@ class SqliteFile:
     While it is open, whatever stops a call is raised as DatabaseUnavailable.
     """
 
-    writer: Connection
-    reader: Connection
-    lister: Connection
-    counter: Connection
+    writer: aiosqlite.Connection
+    reader: aiosqlite.Connection
+    lister: aiosqlite.Connection
+    counter: aiosqlite.Connection
     lookups: sqlite3.Connection
 
     def __init__(self, path: str, migrations: Sequence[str], *, quick_check_s: float = QUICK_CHECK_S) -> None:
@@ -115,14 +136,14 @@ class SqliteFile:
     def _refused(self, reason: str) -> DatabaseRefused:
         return DatabaseRefused(f"{self._name} cannot be used ({reason}); it was left as it is")
 
-    async def _open(self, *, mode: str = "rw") -> Connection:
+    async def _open(self, *, mode: str = "rw") -> aiosqlite.Connection:
         """Only the first connection (mode `rwc`) may create the file: an empty one would hide a lost one."""
         uri = f"{self._uri}?mode={mode}"
         connection = await aiosqlite.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         connection.row_factory = Row
         return connection
 
-    async def _open_until_end(self, stack: AsyncExitStack) -> Connection:
+    async def _open_until_end(self, stack: AsyncExitStack) -> aiosqlite.Connection:
         connection = await self._open()
         stack.push_async_callback(connection.close)
         # Its first read opens the -wal file: all connections must have the same one.
@@ -208,7 +229,9 @@ class SqliteFile:
         self.require_no_fault()
         return await self._fetch(self.counter, sql, parameters)
 
-    async def _fetch(self, connection: Connection, sql: str, parameters: Parameters | None) -> list[Row]:
+    async def _fetch(
+        self, connection: aiosqlite.Connection, sql: str, parameters: Parameters | None
+    ) -> list[Row]:
         self._require_open()
         with self._faults.translated():
             return list(await connection.execute_fetchall(sql, parameters or {}))
@@ -259,34 +282,35 @@ class SqliteFile:
     async def _commit(self, batch: list[_Write]) -> None:
         """One transaction for all. Whatever fails belongs to those who wait: the writer goes on."""
         try:
-            await self._begin()
+            await self._prepare_writer()
+            # aiosqlite's way to call a function in the connection's thread; its public methods run one
+            # statement each.
+            results = await self.writer._execute(  # type: ignore[no-untyped-call]
+                _run_transaction, self.writer._conn, batch
+            )
+        except _StatementsFailed as failed:
+            await self._roll_back()
+            if len(batch) == 1:
+                batch[0].fail(failed.reason)
+            else:  # one write cannot be done: it must not take the others with it
+                for write in batch:
+                    await self._commit([write])
+            return
         except Exception as exc:  # before the first statement, so it concerns them all
             await self._roll_back()
             for write in batch:
                 write.fail(exc)
             return
-        try:
-            results = [await write.statements(self.writer) for write in batch]
-            await self.writer.execute("COMMIT")
-        except Exception as exc:
-            await self._roll_back()
-            if len(batch) == 1:
-                batch[0].fail(exc)
-            else:  # one write cannot be done: it must not take the others with it
-                for write in batch:
-                    await self._commit([write])
-            return
         self._committed.set()
         for write, result in zip(batch, results, strict=True):
             write.succeed(result)
 
-    async def _begin(self) -> None:
+    async def _prepare_writer(self) -> None:
         self._faults.require_files()
         if self._is_writer_broken:
             await self._reopen_writer()
         if self._is_closed:  # what waits behind a lock must not keep the process from stopping
             await self.writer.execute_fetchall(f"PRAGMA busy_timeout = {CLOSING_BUSY_TIMEOUT_MS}")
-        await self.writer.execute("BEGIN IMMEDIATE")
 
     async def _roll_back(self) -> None:
         """Leave no transaction open; where that fails, the next write gets a new connection."""
@@ -321,7 +345,29 @@ class SqliteFile:
         await writes
 
 
-async def _sync_fully(connection: Connection) -> None:
+def _run_transaction(driver: sqlite3.Connection, batch: list[_Write]) -> list[Any]:
+    """Run the statements of all writes in one transaction; returns what each returned."""
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        connection = Connection(driver)
+        results = [_result(write.statements(connection)) for write in batch]
+        driver.execute("COMMIT")
+    except Exception as exc:
+        raise _StatementsFailed(exc) from exc
+    return results
+
+
+def _result(statements: Awaitable[T]) -> T:
+    """Run a coroutine that waits for nothing to its end."""
+    try:
+        next(iter(statements.__await__()))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("the statements of a transaction may await nothing but its connection")
+
+
+async def _sync_fully(connection: aiosqlite.Connection) -> None:
     # What was paid for must be on disk, not only in the page cache, when the power goes.
     await connection.execute_fetchall("PRAGMA synchronous = FULL")
 

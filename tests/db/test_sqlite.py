@@ -283,7 +283,7 @@ async def test_a_full_disk_stops_a_write_whole_and_the_ones_that_still_fit_are_w
 async def test_after_a_rollback_that_fails_the_next_write_is_written(file: SqliteFile) -> None:
     async def forbids_its_rollback(connection: Connection) -> None:
         await insert("half")(connection)
-        await connection.set_authorizer(deny_transactions)
+        connection.driver.set_authorizer(deny_transactions)
         raise ArithmeticError("a fault in the statements")
 
     with pytest.raises(ArithmeticError):
@@ -295,18 +295,31 @@ async def test_after_a_rollback_that_fails_the_next_write_is_written(file: Sqlit
 
 async def test_a_write_that_breaks_the_connection_takes_no_other_with_it(file: SqliteFile) -> None:
     async def closes_the_connection(connection: Connection) -> None:
-        await connection.close()
+        connection.driver.close()
         await insert("too late")(connection)
 
     writes = [insert("one"), closes_the_connection, insert("two")]
     ended = await asyncio.gather(*map(file.write, writes), return_exceptions=True)
-    assert [type(each) for each in ended] == [str, ValueError, str]
+    assert [type(each) for each in ended] == [str, DatabaseUnavailable, str]
     assert await texts(file) == ["one", "two"]
+
+
+async def test_a_write_that_waits_for_something_else_is_refused_and_takes_no_other_with_it(
+    file: SqliteFile,
+) -> None:
+    async def sleeps(connection: Connection) -> None:
+        await insert("half")(connection)
+        await asyncio.sleep(0)
+
+    one, refused = await asyncio.gather(file.write(insert("one")), file.write(sleeps), return_exceptions=True)
+    assert one == "one"
+    assert isinstance(refused, RuntimeError)
+    assert await texts(file) == ["one"]
 
 
 async def test_a_write_that_ends_the_transaction_itself_leaves_none_open(file: SqliteFile) -> None:
     async def commits(connection: Connection) -> None:
-        await connection.execute("COMMIT")
+        connection.driver.execute("COMMIT")
 
     with pytest.raises(DatabaseUnavailable):
         await file.write(commits)
@@ -319,10 +332,10 @@ async def test_a_connection_that_cannot_be_opened_again_holds_up_nobody_and_is_t
 ) -> None:
     async def loses_file_and_connection(connection: Connection) -> None:
         path.rename(path.with_suffix(".away"))
-        await connection.close()
+        connection.driver.close()
         await insert("too late")(connection)
 
-    with pytest.raises(ValueError, match="Connection closed"):
+    with pytest.raises(DatabaseUnavailable, match="the log has the reason"):
         await file.write(loses_file_and_connection)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
