@@ -26,8 +26,8 @@ def submit_as_saved(webapp_id: str) -> Call:
     return post("/submit_task", {"webappId": webapp_id, "nodeInfoList": []})
 
 
-def submit_load(server: Server, *, connections: int, count: int, seconds: float | None = None) -> Load:
-    return Load(server.url, [submit()], connections=connections, count=count, seconds=seconds)
+def submit_load(url: str, *, connections: int, count: int, seconds: float | None = None) -> Load:
+    return Load(url, [submit()], connections=connections, count=count, seconds=seconds)
 
 
 def run_load_on(server: Server, load: Load) -> tuple[Outcome, float]:

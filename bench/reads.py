@@ -35,7 +35,7 @@ def measure(scale: Scale) -> Findings:
         )
         _measure_pages(rounds, scale, service)
         for name, server in {"service, in flight": service, "plain, in flight": plain}.items():
-            run_load(submit_load(server, connections=8, count=IN_FLIGHT))
+            run_load(submit_load(server.url, connections=8, count=IN_FLIGHT))
             rounds.measure(scale.rounds, {name: partial(_reads_per_second, rounds, name, server, scale)})
         rss_mb = service.rss_mb
     return _findings(rounds, scale, rss_mb)

@@ -64,6 +64,11 @@ def create(path: Path) -> None:
 def create_finished(path: Path, rows: int) -> None:
     """A database of finished tasks."""
     create(path)
+    add_finished(path, rows)
+
+
+def add_finished(path: Path, rows: int) -> None:
+    """Finished tasks, in a database that has none."""
     parameters = {
         "rows": rows,
         "apps": APPS,

@@ -48,11 +48,14 @@ class Server:
 
 
 @contextmanager
-def service(upstream: Server, database: Path, **settings: str) -> Iterator[Server]:
-    """Our service; `settings` are environment names in lower case, all others keep their defaults."""
+def service(upstream: Server, database: Path, source: Path = ROOT, /, **settings: str) -> Iterator[Server]:
+    """Our service, or another version of it in the folder `source`.
+
+    `settings` are environment names in lower case, all others keep their defaults.
+    """
     environment = _upstream_settings(upstream) | {"DATABASE_URL": f"sqlite:///{database}"}
     environment |= {name.upper(): value for name, value in settings.items()}
-    with _running([*UVICORN, "main:app", "--app-dir", str(ROOT)], "/health", environment) as server:
+    with _running([*UVICORN, "main:app", "--app-dir", str(source)], "/health", environment) as server:
         yield server
 
 

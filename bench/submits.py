@@ -59,10 +59,10 @@ def _measure_at_once(at_once: int, scale: Scale, rounds: Rounds, errors: Errors)
         service = stack.enter_context(servers.service(upstream, database, **SETTINGS))
         relay = stack.enter_context(servers.floor(upstream))
         for server in (service, relay):
-            run_load(submit_load(server, connections=max(8, at_once), count=WARM_UP))
+            run_load(submit_load(server.url, connections=max(8, at_once), count=WARM_UP))
 
         def per_second(name: str, server: Server) -> float:
-            load = submit_load(server, connections=at_once, count=count, seconds=LONGEST_S)
+            load = submit_load(server.url, connections=at_once, count=count, seconds=LONGEST_S)
             outcome, cpu_us = run_load_on(server, load)
             rounds.note(f"{name} {at_once} CPU", cpu_us)
             errors.add(f"{name} {at_once}", outcome)
@@ -71,7 +71,7 @@ def _measure_at_once(at_once: int, scale: Scale, rounds: Rounds, errors: Errors)
         def plain_per_second() -> float:
             plain_database.unlink(missing_ok=True)
             with servers.plain(upstream, plain_database) as plain:
-                run_load(submit_load(plain, connections=1, count=PLAIN_WARM_UP))
+                run_load(submit_load(plain.url, connections=1, count=PLAIN_WARM_UP))
                 return per_second("plain", plain)
 
         rounds.measure(
@@ -88,8 +88,8 @@ def _measure_in_flight(scale: Scale, rounds: Rounds, errors: Errors) -> None:
     count = COUNTS[IN_FLIGHT_AT_ONCE]
 
     def per_second(name: str, server: Server) -> float:
-        run_load(submit_load(server, connections=8, count=IN_FLIGHT))
-        load = submit_load(server, connections=IN_FLIGHT_AT_ONCE, count=count, seconds=LONGEST_S)
+        run_load(submit_load(server.url, connections=8, count=IN_FLIGHT))
+        load = submit_load(server.url, connections=IN_FLIGHT_AT_ONCE, count=count, seconds=LONGEST_S)
         outcome = run_load(load)
         errors.add(name, outcome)
         return outcome.per_second
