@@ -49,8 +49,8 @@ class Connection:
     def __init__(self, driver: sqlite3.Connection) -> None:
         self.driver = driver
 
-    async def execute_fetchall(self, sql: str, parameters: Any = ()) -> list[Row]:
-        return self.driver.execute(sql, parameters).fetchall()
+    async def execute_fetchall(self, sql: str, parameters: Any = None) -> list[Row]:
+        return self.driver.execute(sql, parameters or ()).fetchall()
 
 
 @dataclass(frozen=True, slots=True)
