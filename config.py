@@ -52,11 +52,12 @@ def _http_url(value: str) -> str:
 
 
 def checked_webhook_url(value: str) -> str:
-    """Unlike our own addresses, a receiver's may have a query."""
-    address, question_mark, query = value.partition("?")
+    """Unlike our own addresses, a receiver's may have a query, and a slash at its end counts."""
+    address, _, query = value.partition("?")
     if re.search(r"[\s#]", query):
         raise ValueError("must be a plain address without fragment or spaces")
-    return f"{_http_url(address)}{question_mark}{query}"
+    _http_url(address)
+    return value
 
 
 def _database_url(value: str) -> str:

@@ -33,6 +33,7 @@ from models import (
     TaskStatus,
     UserLimits,
     WebhookEvent,
+    WebhookFormat,
     rfc3339,
 )
 from transitions import (
@@ -139,6 +140,7 @@ def _task(row: Row) -> Task:
     values["status"] = TaskStatus(values["status"])
     values["kind"] = Kind(values["kind"])
     values["is_cancel_confirmed"] = bool(values["is_cancel_confirmed"])
+    values["webhook_format"] = WebhookFormat(values["webhook_format"])
     if values["hold"]:
         values["hold"] = Hold(values["hold"])
     if values["cancel_reason"]:

@@ -14,6 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BeforeValidator
 
 from api.auth import Tokens
+from api.compat.task_end import body_of_format
 from api.dependencies import (
     APP_ERRORS,
     BODY_ERRORS,
@@ -56,7 +57,6 @@ from api.schemas import (
     TaskResponse,
     UploadResponse,
     utc_text,
-    webhook_body,
     within_page,
 )
 from config import VERSION, Settings, load_server_settings, load_settings
@@ -107,7 +107,7 @@ UPLOAD_BODY = {
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with running(app.state.settings, webhook_body) as services:
+    async with running(app.state.settings, body_of_format) as services:
         app.state.services = services
         _log_start(app.state.settings)
         yield

@@ -64,6 +64,13 @@ class Hold(StrEnum):
     USER_LIMIT = "user_limit"  # its user runs as many tasks as allowed; released when one of them ends
 
 
+class WebhookFormat(StrEnum):
+    """How a task's own webhook address is called."""
+
+    STANDARD = "standard"
+    RUNNINGHUB = "runninghub"  # TASK_END, for clients built for RunningHub
+
+
 class CancelReason(StrEnum):
     """Who cancelled a task."""
 
@@ -101,6 +108,7 @@ class Task:
     owner: str | None
     metadata: dict[str, Json] | None
     webhook_url: str | None
+    webhook_format: WebhookFormat
     rerun_of: str | None
     deadline_ms: int | None
     hold: Hold | None
@@ -158,6 +166,7 @@ class NewTask:
     owner: str | None = None
     metadata: dict[str, Json] | None = None
     webhook_url: str | None = None
+    webhook_format: WebhookFormat = WebhookFormat.STANDARD
     rerun_of: str | None = None
     deadline_ms: int | None = None
     idempotency_key: str | None = None

@@ -44,6 +44,7 @@ from models import (
     Principal,
     Task,
     TaskStatus,
+    WebhookFormat,
 )
 from runninghub.accounts import Account, Accounts
 from runninghub.replies import PollResult, RunState, cost_of, run_seconds
@@ -95,6 +96,7 @@ class Submission:
     run_options: dict[str, Json] = field(default_factory=dict)
     metadata: dict[str, Json] | None = None
     webhook_url: str | None = None
+    webhook_format: WebhookFormat = WebhookFormat.STANDARD
     deadline_s: float | None = None
     idempotency_key: str | None = None
     rerun_of: str | None = None
@@ -126,6 +128,7 @@ class Submission:
             "run_options": self.run_options or None,
             "metadata": self.metadata,
             "webhook_url": self.webhook_url,
+            "webhook_format": None if self.webhook_format is WebhookFormat.STANDARD else self.webhook_format,
             "deadline_s": self.deadline_s,
             "rerun_of": self.rerun_of,
             "batch": self.batch,
@@ -239,6 +242,7 @@ class TaskService:
             owner=principal.owner,
             metadata=submission.metadata,
             webhook_url=submission.webhook_url,
+            webhook_format=submission.webhook_format,
             rerun_of=submission.rerun_of,
             deadline_ms=now + int(submission.deadline_s * 1000) if submission.deadline_s else None,
             idempotency_key=key,
@@ -354,6 +358,7 @@ class TaskService:
                 run_options=task.run_options,
                 metadata=task.metadata,
                 webhook_url=task.webhook_url,
+                webhook_format=task.webhook_format,
                 idempotency_key=idempotency_key,
                 rerun_of=task.id,
             ),

@@ -139,6 +139,9 @@ Values = Annotated[
 ]
 
 
+WebhookUrl = Annotated[str, Field(max_length=2000), AfterValidator(checked_webhook_url)]
+
+
 class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema.pop("additionalProperties")):
     webapp_id: Id | None = Field(
         None, validation_alias=AliasChoices("webappId", "webapp_id"), examples=[EXAMPLE_WEBAPP]
@@ -191,7 +194,7 @@ class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema
     metadata: Annotated[dict[str, Any] | None, AfterValidator(_bounded_metadata)] = Field(
         None, description="A JSON object of up to 4 kB, returned unchanged with the task.", examples=[None]
     )
-    webhook_url: Annotated[str, Field(max_length=2000), AfterValidator(checked_webhook_url)] | None = Field(
+    webhook_url: WebhookUrl | None = Field(
         None,
         validation_alias=AliasChoices("webhook_url", "webhookUrl"),
         description="Where this task's end is posted, instead of WEBHOOK_URL. Requires WEBHOOK_SECRET.",

@@ -371,4 +371,9 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE outputs ADD COLUMN thumbnail_size INTEGER;
     """,
+    # In which format a task's own address is called: ours, or RunningHub's for its clients.
+    """
+    ALTER TABLE tasks ADD COLUMN webhook_format TEXT NOT NULL DEFAULT 'standard'
+        CHECK (webhook_format IN ('standard', 'runninghub'));
+    """,
 )

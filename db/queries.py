@@ -3,7 +3,8 @@
 TASK_COLUMNS = (
     "seq, id, status, version, created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info,"
     " instance_type, run_options, encrypted_password, base_url, account, key_fingerprint, attempt, owner,"
-    " metadata, webhook_url, rerun_of, deadline_ms, hold, waiting_since_ms, balance_at_refusal, key_refusals,"
+    " metadata, webhook_url, webhook_format, rerun_of, deadline_ms, hold, waiting_since_ms,"
+    " balance_at_refusal, key_refusals,"
     " runninghub_task_id, hinted_task_id, result_data, error, node_errors, cost, request_digest,"
     " cancel_reason, is_cancel_confirmed, accepted_ms, running_ms, next_poll_ms, lost_responses,"
     " lost_running_ms, lost_at_ms, imported_id"
@@ -73,10 +74,10 @@ SELECT_RUN_TIMES = """
 INSERT_TASK = f"""
     INSERT INTO tasks (id, status, created_at, updated_at, kind, webapp_id, workflow_id, model_path,
         node_info, instance_type, run_options, encrypted_password, base_url, owner, metadata, webhook_url,
-        rerun_of, deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
+        webhook_format, rerun_of, deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
     SELECT :id, 'PENDING', :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info,
         :instance_type, :run_options, :encrypted_password, :base_url, :owner, :metadata, :webhook_url,
-        :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now, 1 + max(
+        :webhook_format, :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now, 1 + max(
             (SELECT turn FROM queue_turn),
             coalesce((SELECT max(turn) FROM tasks WHERE status = 'PENDING' AND owner IS :owner), 0))
     RETURNING {TASK_COLUMNS}

@@ -8,8 +8,18 @@ from urllib.parse import urlsplit
 
 from db import webhook_queries as queries
 from db.engine import Connection, Engine, Row
-from models import Delivery, DeliveryAttempt, DeliveryState, Output, Task, WebhookEvent, rfc3339
+from models import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Output,
+    Task,
+    WebhookEvent,
+    WebhookFormat,
+    rfc3339,
+)
 
+TASK_ENDS = frozenset({WebhookEvent.SUCCEEDED, WebhookEvent.FAILED, WebhookEvent.CANCELLED})
 WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[Output]], str]
 """The body of a webhook: `(event, timestamp, task, its outputs)` to JSON. It is called in a transaction."""
 
@@ -31,6 +41,11 @@ def receiver_of(url: str) -> str:
     """Whose address it is: scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port}".lower()
+
+
+def _is_reported(event: WebhookEvent, webhook_format: WebhookFormat) -> bool:
+    """RunningHub's format has one event, a task's end."""
+    return webhook_format is WebhookFormat.STANDARD or event in TASK_ENDS
 
 
 class DeliveryRows:
@@ -55,7 +70,7 @@ class DeliveryRows:
     ) -> None:
         """Part of the transaction that the event belongs to."""
         url = task.webhook_url or self._default_url
-        if self._body is None or url is None:
+        if self._body is None or url is None or not _is_reported(event, task.webhook_format):
             return
         now = self._clock()
         values = {

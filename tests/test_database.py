@@ -14,7 +14,18 @@ from db import queries
 from db.engine import DatabaseRefused
 from db.migrations import MIGRATIONS
 from errors import DatabaseUnavailable
-from models import AccountRow, AccountState, CancelReason, Hold, Kind, Task, TaskStatus, rfc3339, utc_now_ms
+from models import (
+    AccountRow,
+    AccountState,
+    CancelReason,
+    Hold,
+    Kind,
+    Task,
+    TaskStatus,
+    WebhookFormat,
+    rfc3339,
+    utc_now_ms,
+)
 from models import TaskStatus as S
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tests.conftest import (
@@ -134,6 +145,7 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
         "attempt": 1,
         "owner": "ann",
         "metadata": {"order": 7},
+        "webhook_format": WebhookFormat.STANDARD,
         "rerun_of": "task-0",
         "deadline_ms": clock.now_ms + 1000,
         "waiting_since_ms": clock.now_ms,

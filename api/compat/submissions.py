@@ -4,12 +4,13 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from api.compat.calls import Call
-from api.schemas import SubmitRequest
+from api.schemas import SubmitRequest, WebhookUrl
 from errors import AppError, InvalidRequest, NotFound
-from models import Task, TaskStatus
+from models import Task, TaskStatus, WebhookFormat
 from task_service import Submission
 
 # First parts of v2 paths that are calls of another kind.
@@ -18,6 +19,7 @@ NO_MODELS = frozenset(
 )
 MODEL_PATH = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
 MAX_MODEL_PATH_CHARS = 200
+WEBHOOK_URL: TypeAdapter[str] = TypeAdapter(WebhookUrl)
 # Passed through as they are; `workflow` replaces the stored graph.
 OPTIONS = ("addMetadata", "workflow")
 
@@ -46,11 +48,27 @@ def submission_of(call: Call, **target: str) -> Submission:
     try:
         request = SubmitRequest.model_validate({"nodeInfoList": [], **members, **target})
     except ValidationError as exc:
-        error = exc.errors(include_input=False, include_url=False)[0]
+        error = _first_error(exc)
         raise InvalidRequest(f"{'.'.join(map(str, error['loc']))}: {error['msg']}") from exc
     submission = request.submission(call.request.headers.get("idempotency-key"))
     options = {name: call.members[name] for name in OPTIONS if call.members.get(name) not in (None, "")}
-    return replace(submission, run_options={**submission.run_options, **options})
+    return _with_webhook(call, replace(submission, run_options={**submission.run_options, **options}))
+
+
+def _with_webhook(call: Call, submission: Submission) -> Submission:
+    """`webhookUrl` is called by this service, in RunningHub's format. Raises InvalidRequest."""
+    url = call.members.get("webhookUrl")
+    if url in (None, ""):
+        return submission
+    try:
+        checked = WEBHOOK_URL.validate_python(url)
+    except ValidationError as exc:
+        raise InvalidRequest(f"webhookUrl: {_first_error(exc)['msg']}") from exc
+    return replace(submission, webhook_url=checked, webhook_format=WebhookFormat.RUNNINGHUB)
+
+
+def _first_error(exc: ValidationError) -> ErrorDetails:
+    return exc.errors(include_input=False, include_url=False, include_context=False)[0]
 
 
 def model_submission(call: Call, path: str) -> Submission:
@@ -64,4 +82,4 @@ def model_submission(call: Call, path: str) -> Submission:
         raise NotFound("There is no such model.")
     body: dict[str, Any] = {name: value for name, value in call.members.items() if name != "webhookUrl"}
     key = call.request.headers.get("idempotency-key")
-    return Submission(model_path=path, run_options=body, idempotency_key=key)
+    return _with_webhook(call, Submission(model_path=path, run_options=body, idempotency_key=key))

@@ -56,7 +56,7 @@ async def v1_outputs(call: Call, task: Task) -> Response:
         case "SUCCESS":
             return v1_reply(0, "success", [result.members for result in await _results(call, task)])
         case "FAILED":
-            return v1_reply(*RUN_ENDED_BADLY, {"failedReason": _failed_reason(task)})
+            return v1_reply(*RUN_ENDED_BADLY, {"failedReason": failed_reason(task)})
         case "RUNNING":
             return v1_reply(804, "APIKEY_TASK_IS_RUNNING", {"netWssUrl": _socket_url(call, task)})
     return v1_reply(813, "APIKEY_TASK_IS_QUEUED")
@@ -75,7 +75,7 @@ async def v2_task(call: Call, task: Task) -> Response:
             "results": None if results is None else [_v2_result(result) for result in results],
             "clientId": task.id,
             "promptTips": PROMPT_TIPS,
-            "failedReason": (_failed_reason(task) if has_failed else None) or {},
+            "failedReason": (failed_reason(task) if has_failed else None) or {},
             "usage": _usage(results),
         }
     )
@@ -114,7 +114,7 @@ def _usage(results: Sequence[Result] | None) -> dict[str, Json] | None:
     return {name: first.get(name) for name in COST_MEMBERS}
 
 
-def _failed_reason(task: Task) -> dict[str, str] | None:
+def failed_reason(task: Task) -> dict[str, str] | None:
     """Without a traceback, which RunningHub's own reasons have: it can contain paths and prompts."""
     if task.status is S.CANCELLED or not task.error:
         return None
