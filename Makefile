@@ -43,19 +43,25 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r simulator/requirements.txt
 	@touch $@
 
+# Clients built for RunningHub, in an environment of their own: tests/compat runs them.
+.venv/compat/installed: .venv/bin/python tests/compat/requirements.txt
+	$(PYTHON) -m venv .venv/compat
+	.venv/compat/bin/python -m pip install --quiet --disable-pip-version-check -r tests/compat/requirements.txt
+	@touch $@
+
 demo: .venv/demo
 	@$(BIN)/python -m simulator.demo --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 run: .venv/run
 	@HOST=$(HOST) PORT=$(PORT) $(BIN)/python main.py
 
-test: .venv/dev
+test: .venv/dev .venv/compat/installed
 	$(BIN)/python -m pytest $(PARALLEL)
 
 units: .venv/dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not processes"
 
-check: .venv/bench
+check: .venv/bench .venv/compat/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
