@@ -4,15 +4,18 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Protocol, Self
 
 from db import queries
 from db.batched_reads import BatchedReads
 from db.engine import Connection, Row
 from db.engines import open_engine
+from db.metric_rows import MetricRows
 from db.output_rows import OutputRows
 from db.user_rows import QuotaUsed, UserRows
 from db.webhook_rows import DeliveryRows
+from metrics import COINS, DETECTION, ENDED, OTHER, RUN, UNKNOWN_SUBMITS, WAITING
 from models import (
     ACTIVE,
     DEFAULT_INSTANCE_TYPE,
@@ -204,6 +207,8 @@ class Database:
         self.users = UserRows(self.engine, clock, user_limits)
         self.outputs = OutputRows(self.engine, clock, on_all_copied=self._outputs_kept)
         self.deliveries = DeliveryRows(self.engine, clock)
+        self.metrics = self.engine.metrics
+        self.metric_rows = MetricRows(self.engine, clock, worker)
 
     async def __aenter__(self) -> Self:
         await self.engine.__aenter__()
@@ -353,7 +358,10 @@ class Database:
         changed nothing in the row; somebody was first.
         """
 
+        before: Task | None = None
+
         async def statements(connection: Connection) -> Task | None:
+            nonlocal before
             now = self.clock()
             task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
             if task is None:
@@ -373,9 +381,37 @@ class Database:
                 await self._add_delivery(connection, task, changed)
             if limits is not None and task.account is not None:
                 await self._update_limits(connection, changed or task, limits, now)
+            before = task
             return changed
 
-        return await self.engine.write(statements)
+        changed = await self.engine.write(statements)
+        if before is not None and changed is not None:
+            self._record(before, changed, event)
+        return changed
+
+    def _record(self, task: Task, changed: Task, event: Event) -> None:
+        """Count a change that has been committed."""
+        if changed.status is task.status:
+            return
+        if changed.status.is_final:
+            self.metrics.count(ENDED, changed.status)
+        if changed.status is TaskStatus.SUBMIT_UNKNOWN:
+            self.metrics.count(UNKNOWN_SUBMITS)
+        now = self.clock()
+        if isinstance(event, Accepted):
+            self.metrics.observe(WAITING, now / 1000 - _seconds(task.created_at))
+        if isinstance(event, Finished):
+            self._record_run(changed, event, now)
+
+    def _record_run(self, task: Task, event: Finished, now: int) -> None:
+        """`running_ms` is when this service first saw it run."""
+        if event.run_seconds is not None:
+            self.metrics.observe(RUN, event.run_seconds)
+            if task.running_ms is not None:
+                self.metrics.observe(DETECTION, (now - task.running_ms) / 1000 - event.run_seconds)
+        if coins_micros := event.cost_micros.get("coins_micros"):
+            app = task.webapp_id or task.workflow_id or task.model_path or OTHER
+            self.metrics.count(COINS, app, by=coins_micros / 1_000_000)
 
     async def _within_user_limit(self, connection: Connection, task: Task) -> Task:
         """The task, which has just become claimable, as it is after its owner's limit was applied."""
@@ -521,8 +557,11 @@ class Database:
     ) -> AccountRow:
         """Change what is known about an account; in the same transaction, `events` by task id."""
 
+        changes: list[tuple[Task, Task, Event]] = []
+
         async def statements(connection: Connection) -> AccountRow:
             now = self.clock()
+            changes.clear()
             for task_id, event in (events or {}).items():
                 task = _first(await connection.execute_fetchall(queries.SELECT_TASK, {"id": task_id}))
                 columns = apply(task, event, now) if task else None
@@ -530,6 +569,7 @@ class Database:
                     changed_task = await self._update(connection, task, columns, now)
                     if changed_task is not None:
                         await self._add_delivery(connection, task, changed_task)
+                        changes.append((task, changed_task, event))
             rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
             account = next((_account(row) for row in rows), AccountRow(name))
             changed = update(account)
@@ -537,7 +577,10 @@ class Database:
                 await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(changed))
             return changed
 
-        return await self.engine.write(statements)
+        account = await self.engine.write(statements)
+        for task, changed_task, event in changes:
+            self._record(task, changed_task, event)
+        return account
 
     async def update_limiters(self, account: str, update: Callable[[LimiterRow], LimiterRow]) -> None:
         """Change all limiters of an account."""
@@ -737,6 +780,11 @@ class Database:
 def _is_user_active(task: Task) -> bool:
     """Whether a task counts towards its owner's limit of active tasks: it runs, or may be claimed."""
     return task.status in ACTIVE or (task.status is TaskStatus.PENDING and task.hold is None)
+
+
+def _seconds(at: str) -> float:
+    """Since 1970, of a time as it is stored."""
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _without_id(event: Event) -> Event | None:

@@ -38,6 +38,7 @@ from api.routers import (
     accounts,
     deliveries,
     health,
+    metrics,
     outputs,
     runninghub_compat,
     task_actions,
@@ -355,6 +356,7 @@ def create_app(settings: Settings) -> FastAPI:
         usage.router,
         webhooks.router,
         health.router,
+        metrics.router,
     )
     # `routes=`, not include_router: that would match every request's route twice.
     routes = [route for each in routers for route in each.routes] + runninghub_compat.ROUTES

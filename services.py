@@ -34,6 +34,7 @@ from secret_key import SecretKey
 from task_service import TaskService
 from tasks.account_monitor import AccountMonitor
 from tasks.change_feed import ChangeFeed
+from tasks.metrics_recorder import MetricsRecorder
 from tasks.output_copier import COPIES_AT_ONCE, OutputCopier
 from tasks.outputs import OUTPUTS_NOT_KEPT, Outputs
 from tasks.poll_schedule import PollSchedule
@@ -82,6 +83,7 @@ class Services:
     output_copier: OutputCopier | None
     downloads: tuple[ResultDownloader, ResultDownloader]
     retention: Retention
+    metrics_recorder: MetricsRecorder
     secret: SecretKey
     authenticator: Authenticator
     jwks: Jwks | None
@@ -162,7 +164,7 @@ def build(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Services:
     """All components on one database; nothing runs yet. `monotonic` is the clock of running time."""
-    accounts = Accounts.of(settings, pools, secret.fingerprint)
+    accounts = Accounts.of(settings, pools, secret.fingerprint, database.metrics)
     planner = SubmitPlanner(
         tuple(
             AccountLimits(a.name, a.base_url, a.key_fingerprint, a.max_concurrent, a.weight)
@@ -226,6 +228,7 @@ def build(
         link_ttl_s=settings.outputs_link_ttl_s,
         clock=database.clock,
     )
+    change_feed = ChangeFeed(database)
     sender = None
     if receivers and webhook_body:
         _store_webhooks(database, outputs, settings, webhook_body)
@@ -242,12 +245,15 @@ def build(
         submitter=submitter,
         monitor=monitor,
         poller=poller,
-        change_feed=ChangeFeed(database),
+        change_feed=change_feed,
         outputs=outputs,
         output_store=store,
         output_copier=copier,
         downloads=(copies, relays),
         retention=Retention(database, settings),
+        metrics_recorder=MetricsRecorder(
+            database.metrics, database.metric_rows, lambda: change_feed.open_streams
+        ),
         secret=secret,
         authenticator=Authenticator(database.users, verifier),
         jwks=jwks,
@@ -303,6 +309,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
             services.poller.run(),
             services.change_feed.run(),
             services.retention.run(),
+            services.metrics_recorder.run(),
         )
     ]
     if services.output_copier:
@@ -329,6 +336,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
             await services.jwks.close()
         if services.output_store:
             await services.output_store.close()
+        await services.metrics_recorder.store()
 
 
 @contextmanager

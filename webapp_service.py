@@ -148,7 +148,14 @@ class WebappService:
         client = account.client
         body = run.body() if run.kind is Kind.MODEL else client.with_key(run.body())
         try:
-            reply = await client.call("POST", run.path, pool=PoolName.PAID, secrets=run.secrets, json=body)
+            reply = await client.call(
+                "POST",
+                run.path,
+                name="model" if run.kind is Kind.MODEL else None,
+                pool=PoolName.PAID,
+                secrets=run.secrets,
+                json=body,
+            )
         except NotSent:
             unreachable = RunningHubUnavailable("RunningHub cannot be reached.", retry_after=5)
             return RunResult(Refusal.NOT_SENT, error=unreachable)

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, Self, TypeVar
 
+from metrics import Metrics
+
 T = TypeVar("T")
 Parameters = Mapping[str, Any]
 
@@ -31,6 +33,9 @@ class Engine(Protocol):
     While it is open, whatever stops a call is raised as DatabaseUnavailable. SQL has named parameters
     (`:name`).
     """
+
+    metrics: Metrics
+    """What this process counts; an engine adds how long its transactions took."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: object) -> None: ...

@@ -376,4 +376,19 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE tasks ADD COLUMN webhook_format TEXT NOT NULL DEFAULT 'standard'
         CHECK (webhook_format IN ('standard', 'runninghub'));
     """,
+    # Metrics: what all workers have counted, and how many streams each has open.
+    """
+    CREATE TABLE metric_samples (
+        name TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        part TEXT NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (name, labels, part)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE worker_streams (
+        worker TEXT PRIMARY KEY,
+        streams INTEGER NOT NULL,
+        seen_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

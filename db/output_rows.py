@@ -8,6 +8,7 @@ from dataclasses import asdict
 from db import output_queries as queries
 from db.batched_reads import BatchedReads
 from db.engine import Connection, Engine, Row
+from metrics import OUTPUTS
 from models import NewOutput, Output, OutputState
 
 # RunningHub says that a result's link works for a day.
@@ -139,16 +140,16 @@ class OutputRows:
         now = self._clock()
         values |= {"media_type": media_type, "thumbnail_size": thumbnail_size}
         parameters = {**_copy(output), **values, "now": now}
-        if await self._finish(queries.FINISH_KEPT, parameters):
+        if await self._finish(queries.FINISH_KEPT, parameters, OutputState.KEPT):
             return True
         await self._change(queries.DELETE_UNREFERENCED, {"storage_key": storage_key})
         return False
 
     async def not_kept(self, output: Output, state: OutputState) -> bool:
         """The copy has ended without a file."""
-        return await self._finish(queries.FINISH_UNKEPT, {**_copy(output), "state": state})
+        return await self._finish(queries.FINISH_UNKEPT, {**_copy(output), "state": state}, state)
 
-    async def _finish(self, sql: str, parameters: dict[str, object]) -> bool:
+    async def _finish(self, sql: str, parameters: dict[str, object], state: OutputState) -> bool:
         async def statements(connection: Connection) -> bool:
             if not list(await connection.execute_fetchall(sql, parameters)):
                 return False
@@ -157,7 +158,10 @@ class OutputRows:
                 await self._on_all_copied(connection, str(parameters["task_id"]))
             return True
 
-        return await self._engine.write(statements)
+        is_own = await self._engine.write(statements)
+        if is_own:
+            self._engine.metrics.count(OUTPUTS, state.lower())
+        return is_own
 
     async def retry(self, output: Output, *, delay_ms: int, failures: int) -> None:
         """Try again later."""

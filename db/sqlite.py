@@ -14,6 +14,7 @@ import aiosqlite
 
 from db.engine import DatabaseRefused, Parameters
 from db.faults import FileFaults, is_busy, unavailable
+from metrics import DATABASE_WRITE, Metrics
 from models import utc_now_ms
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class SqliteFile:
 
     def __init__(self, path: str, migrations: Sequence[str], *, quick_check_s: float = QUICK_CHECK_S) -> None:
         self.path = path
+        self.metrics = Metrics()
         self._uri = Path(path).absolute().as_uri()
         self._migrations = migrations
         self._quick_check_s = quick_check_s
@@ -281,6 +283,7 @@ class SqliteFile:
 
     async def _commit(self, batch: list[_Write]) -> None:
         """One transaction for all. Whatever fails belongs to those who wait: the writer goes on."""
+        began = time.perf_counter()
         try:
             await self._prepare_writer()
             # aiosqlite's way to call a function in the connection's thread; its public methods run one
@@ -301,6 +304,7 @@ class SqliteFile:
             for write in batch:
                 write.fail(exc)
             return
+        self.metrics.observe(DATABASE_WRITE, time.perf_counter() - began)
         self._committed.set()
         for write, result in zip(batch, results, strict=True):
             write.succeed(result)

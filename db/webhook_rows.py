@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from db import webhook_queries as queries
 from db.engine import Connection, Engine, Row
+from metrics import DELIVERIES
 from models import (
     Delivery,
     DeliveryAttempt,
@@ -124,18 +125,28 @@ class DeliveryRows:
         await self._change(queries.PULL_DUE, {"now": now, "farthest": now + longest_ms})
 
     async def delivered(self, delivery: Delivery, status: int) -> None:
-        await self._store(delivery, DeliveryState.DELIVERED, status, None, delivery.failures, None)
+        is_own = await self._store(delivery, DeliveryState.DELIVERED, status, None, delivery.failures, None)
+        self._count(is_own, "delivered")
 
     async def failed(self, delivery: Delivery, status: int | None, error: str | None) -> None:
         """The last attempt: nothing more is sent, unless somebody asks for it."""
-        await self._store(delivery, DeliveryState.FAILED, status, error, delivery.failures + 1, None)
+        failures = delivery.failures + 1
+        is_own = await self._store(delivery, DeliveryState.FAILED, status, error, failures, None)
+        self._count(is_own, "failed")
 
     async def retry(
         self, delivery: Delivery, status: int | None, error: str | None, *, delay_ms: int
     ) -> None:
         """Try again later."""
         next_try_ms = self._clock() + delay_ms
-        await self._store(delivery, DeliveryState.PENDING, status, error, delivery.failures + 1, next_try_ms)
+        failures = delivery.failures + 1
+        is_own = await self._store(delivery, DeliveryState.PENDING, status, error, failures, next_try_ms)
+        self._count(is_own, "to_be_retried")
+
+    def _count(self, is_own: bool, outcome: str) -> None:
+        """An attempt that somebody else has taken over is counted there."""
+        if is_own:
+            self._engine.metrics.count(DELIVERIES, outcome)
 
     async def _store(
         self,
@@ -145,7 +156,7 @@ class DeliveryRows:
         error: str | None,
         failures: int,
         next_try_ms: int | None,
-    ) -> None:
+    ) -> bool:
         attempt = {"at": rfc3339(self._clock()), "status": status, "error": error}
         values = {
             "id": delivery.id,
@@ -155,7 +166,7 @@ class DeliveryRows:
             "failures": failures,
             "next_try_ms": next_try_ms,
         }
-        await self._change(queries.STORE_ATTEMPT, values)
+        return await self._change(queries.STORE_ATTEMPT, values)
 
     async def redeliver(self, task_id: str, delivery_id: str) -> bool:
         """Send it again now, with all retries; False: the task has no such delivery."""

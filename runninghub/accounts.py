@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config import AccountSettings, Settings
 from errors import RunningHubNotConfigured
+from metrics import Metrics
 from models import Task
 from runninghub.client import LastResponse, Pools, RunningHubClient
 
@@ -28,9 +29,11 @@ class Accounts:
         self.all = tuple(accounts)
 
     @classmethod
-    def of(cls, settings: Settings, pools: Pools, fingerprint: Callable[[str], str]) -> "Accounts":
+    def of(
+        cls, settings: Settings, pools: Pools, fingerprint: Callable[[str], str], metrics: Metrics
+    ) -> "Accounts":
         """The accounts of the settings. `fingerprint` tells keys apart without storing them."""
-        return cls(_account(each, settings, pools, fingerprint) for each in settings.accounts)
+        return cls(_account(each, settings, pools, fingerprint, metrics) for each in settings.accounts)
 
     @property
     def first(self) -> Account:
@@ -69,7 +72,11 @@ class Accounts:
 
 
 def _account(
-    each: AccountSettings, settings: Settings, pools: Pools, fingerprint: Callable[[str], str]
+    each: AccountSettings,
+    settings: Settings,
+    pools: Pools,
+    fingerprint: Callable[[str], str],
+    metrics: Metrics,
 ) -> Account:
     key = each.api_key.get_secret_value()
     return Account(
@@ -78,5 +85,5 @@ def _account(
         key_fingerprint=fingerprint(key),
         max_concurrent=each.max_concurrent_tasks or 0,
         weight=each.weight,
-        client=RunningHubClient(pools, each.base_url, key, settings.runninghub_timeout_s),
+        client=RunningHubClient(pools, each.base_url, key, settings.runninghub_timeout_s, metrics),
     )

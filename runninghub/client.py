@@ -16,6 +16,8 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from errors import RunningHubTimeout, RunningHubUnavailable
+from metrics import UPSTREAM, Metrics
+from runninghub.codes import code_label
 from runninghub.replies import Reply, parse_reply, unreadable
 
 log = logging.getLogger(__name__)
@@ -134,7 +136,7 @@ class LastResponse:
 class RunningHubClient:
     """RunningHub's host with one account's key. The key is sent with every call and masked in every reply."""
 
-    def __init__(self, pools: Pools, base_url: str, api_key: str, timeout_s: float) -> None:
+    def __init__(self, pools: Pools, base_url: str, api_key: str, timeout_s: float, metrics: Metrics) -> None:
         self._clients = {
             PoolName.PAID: pools.paid,
             PoolName.FREE: pools.free,
@@ -143,6 +145,7 @@ class RunningHubClient:
         self._base_url = base_url
         self._key = api_key
         self._timeout_s = timeout_s
+        self._metrics = metrics
         self.responsiveness = Responsiveness()
         self.last_response: LastResponse | None = None
 
@@ -157,12 +160,14 @@ class RunningHubClient:
         *,
         pool: PoolName = PoolName.FREE,
         timeout_s: float | None = None,
+        name: str | None = None,
         secrets: Iterable[str] = (),
         **parts: Any,
     ) -> Reply:
         """Send a call and return RunningHub's reply, whatever its code; `secrets` are masked in it.
 
         A body that is too long, cut off or wrongly encoded is a reply that is not RunningHub's JSON.
+        `name` is the call's in metrics, where the path is not one of few.
         `parts` are httpx's `json`, `params`, `content` and `headers`. Raises NotSent, NoReply and NotHttp.
         """
         request = self._request(method, path, self._clients[pool], **parts)
@@ -191,10 +196,11 @@ class RunningHubClient:
             return reply
         finally:
             self.last_response = LastResponse(summary, time.time())
-            duration_ms = round((time.perf_counter() - began) * 1000, 1)
+            duration_s = time.perf_counter() - began
+            self._metrics.observe(UPSTREAM, duration_s, name or path, code_label(summary))
             log.debug(
                 "RunningHub called",
-                extra={"call": path, "upstream_code": summary, "duration_ms": duration_ms},
+                extra={"call": path, "upstream_code": summary, "duration_ms": round(duration_s * 1000, 1)},
             )
 
     async def free_call(self, method: str, path: str, **parts: Any) -> Reply:

@@ -85,6 +85,18 @@ ADVICE: dict[type[AppError], str] = {
 }
 
 
+# What RunningHub may respond is not bounded: in metrics, a code that is in no table has a common label.
+KNOWN_CODES = frozenset({QUEUED, RUNNING, 1, 301, 808}).union(
+    *REFUSALS.values(), TASK_UNKNOWN, RUN_FAILED, ERRORS
+)
+
+
+def code_label(summary: str) -> str:
+    """A response's summary ("0", "HTTP 502", "no answer") as a label of few values."""
+    is_number = summary.removeprefix("-").isdecimal()
+    return "other" if is_number and int(summary) not in KNOWN_CODES else summary
+
+
 def error_type(code: int, msg: str) -> type[AppError]:
     """The problem for a code that is not 0; RunningHub calls several things 1, so that `msg` decides."""
     message = msg.lower()

@@ -28,6 +28,7 @@ class ChangeFeed:
         self._watched: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._versions: dict[str, int] = {}
         self._closed = False
+        self.open_streams = 0
 
     @asynccontextmanager
     async def watch(self, task_id: str) -> AsyncIterator[asyncio.Event]:
@@ -73,7 +74,7 @@ class ChangeFeed:
         stops.
         """
         seen: tuple[int | None, int | None] = (seen_version, None)
-        async with self.watch(task_id) as changed:
+        async with self._counted(), self.watch(task_id) as changed:
             while task := await self._database.task(task_id):
                 now = (task.version, task.queue_position)
                 if task.status.is_final or (now != seen and now != (seen_version, None)):
@@ -83,6 +84,14 @@ class ChangeFeed:
                     return
                 await _set_or_timeout(changed, QUEUE_POLL_S if task.queue_position else None)
                 changed.clear()  # before the next read: what changes while that is under way counts
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        self.open_streams += 1
+        try:
+            yield
+        finally:
+            self.open_streams -= 1
 
     @property
     def is_closed(self) -> bool:

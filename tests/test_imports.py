@@ -11,7 +11,7 @@ from tests.processes import ROOT
 LAYERS = (
     *({"main"}, {"api"}, {"services"}, {"task_service", "tasks", "users"}, {"forms"}),
     *({"database", "webapp_service"}, {"db", "runninghub", "files", "webhooks"}),
-    {"models", "transitions", "config", "errors", "secret_key", "logs"},
+    {"models", "transitions", "config", "errors", "secret_key", "logs", "metrics"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STORAGE, UPSTREAM = {"database", "db"}, {"webapp_service", "runninghub", "files"}
@@ -22,6 +22,7 @@ ONLY_IN = {
     **dict.fromkeys(("fastapi", "starlette"), HTTP_SERVER),
     **dict.fromkeys(("httpx", "aiohttp", "httpx_aiohttp"), HTTP_CLIENT),
     "jwt": {"users"},
+    "prometheus_client": {"api"},
     **dict.fromkeys(("sqlite3", "aiosqlite", "asyncpg", "psycopg"), DATABASE_DRIVER),
     **dict.fromkeys(("simulator", "bench", "tests"), NOTHING),
 }

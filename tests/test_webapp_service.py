@@ -31,6 +31,7 @@ from errors import (
     WorkflowNotFound,
 )
 from files.upload import FileUpload, open_upload
+from metrics import Metrics
 from models import Kind
 from runninghub.accounts import Account, Accounts
 from runninghub.client import MAX_REPLY_BYTES, NotSent, Pools, open_pools
@@ -62,7 +63,7 @@ class Full(Exception):
 
 
 def calls_with(pools: Pools, settings: Settings) -> Calls:
-    accounts = Accounts.of(settings, pools, fingerprint=lambda key: "fingerprint")
+    accounts = Accounts.of(settings, pools, lambda key: "fingerprint", Metrics())
     return Calls(WebappService(), accounts.first)
 
 

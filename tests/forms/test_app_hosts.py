@@ -10,6 +10,7 @@ import respx
 from config import Settings
 from errors import RunningHubNotConfigured, RunningHubRejected, RunningHubUnavailable, WebappNotFound
 from forms.app_hosts import AppHosts
+from metrics import Metrics
 from models import Kind
 from runninghub.accounts import Accounts
 from runninghub.client import Pools
@@ -60,7 +61,7 @@ def hosts() -> Iterator[Hosts]:
 def app_hosts_of(client: httpx.AsyncClient, *accounts: tuple[str, str]) -> AppHosts:
     listed = [{"name": name, "api_key": name.ljust(32, "x"), "base_url": url} for name, url in accounts]
     settings = Settings.model_validate({"_env_file": None, "runninghub_accounts": json.dumps(listed)})
-    return AppHosts(Accounts.of(settings, Pools(client, client, client), str), WebappService())
+    return AppHosts(Accounts.of(settings, Pools(client, client, client), str, Metrics()), WebappService())
 
 
 @pytest.fixture

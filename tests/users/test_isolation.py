@@ -35,6 +35,7 @@ OPERATOR_ONLY = {
     "POST /tasks/{task_id}/settle",
     "GET /accounts",
     "GET /account",
+    "GET /metrics",
     "GET /users",
     "POST /users",
     "PATCH /users/{name}",
