@@ -67,6 +67,8 @@ def _database_url(value: str) -> str:
             raise ValueError("must be postgresql://user:password@host:port/name")
         if parts.port is not None and not 0 < parts.port < 65_536:
             raise ValueError("the port must lie between 1 and 65535")
+    elif value == "sqlite:///:memory:":
+        raise ValueError("must name a file: tasks in memory would be lost when the service stops")
     elif not value.startswith("sqlite:///") or value in {"sqlite:///", "sqlite:////"}:
         raise ValueError(
             "must be sqlite:///relative/path, sqlite:////absolute/path"

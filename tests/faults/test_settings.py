@@ -29,6 +29,7 @@ WRONG_SETTINGS: dict[str, tuple[str, ...]] = {
         "",
         "tasks.db",
         "sqlite:///",
+        "sqlite:///:memory:",
         "sqlite://tasks.db",
         "postgres://u:p@h/d",
         "postgresql://h",
