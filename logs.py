@@ -121,7 +121,8 @@ class WithoutQuery(logging.Filter):
     """uvicorn logs the whole address of a WebSocket; its query has a signature."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if '"WebSocket %s"' in record.msg and isinstance(record.args, tuple):
+        # uvicorn also logs exceptions as messages, such as that a port is in use.
+        if '"WebSocket %s"' in str(record.msg) and isinstance(record.args, tuple):
             record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
         return True
 

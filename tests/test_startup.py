@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,16 @@ def test_a_port_that_cannot_be_is_one_line(tmp_path: Path, port: str) -> None:
     code, printed = failed_start(tmp_path, PORT=port)
     assert code == STARTUP_FAILURE
     assert re.fullmatch(r"PORT is wrong: Input should be [^\n]+\. Example: PORT=8000\n", printed)
+
+
+@pytest.mark.processes
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, printed = failed_start(tmp_path, HOST="127.0.0.1", PORT=str(port), LOG_LEVEL="ERROR")
+    assert code == STARTUP_FAILURE
+    (line,) = printed.splitlines()
+    assert f"('127.0.0.1', {port}): address already in use" in line
 
 
 @pytest.mark.processes
