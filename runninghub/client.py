@@ -1,6 +1,7 @@
 """The connections to RunningHub: one client per account, over three pools that cannot hold each other up."""
 
 import asyncio
+import functools
 import logging
 import ssl
 import time
@@ -66,11 +67,10 @@ class PoolName(Enum):
 @asynccontextmanager
 async def open_pools(timeout_s: float) -> AsyncIterator[Pools]:
     """The process's clients, closed at the end. `timeout_s`: for one response."""
-    certificates = httpx.create_ssl_context()  # read from disk once for all
     async with AsyncExitStack() as stack:
         yield Pools(
             *[
-                await stack.enter_async_context(create_client(timeout_s, connections, certificates))
+                await stack.enter_async_context(create_client(timeout_s, connections))
                 for connections in (PAID_CONNECTIONS, FREE_CONNECTIONS, FILE_CONNECTIONS)
             ]
         )
@@ -79,18 +79,20 @@ async def open_pools(timeout_s: float) -> AsyncIterator[Pools]:
 def create_client(
     timeout_s: float,
     connections: int = FREE_CONNECTIONS,
-    certificates: ssl.SSLContext | None = None,
 ) -> httpx.AsyncClient:
-    """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight.
-
-    `certificates` None: the system's are read.
-    """
+    """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight."""
     return HttpxAiohttpClient(
-        verify=certificates or True,
+        verify=_certificates(),
         timeout=httpx.Timeout(timeout_s, connect=_connect_timeout_s(timeout_s), pool=timeout_s * 0.9),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_S),
         follow_redirects=False,
     )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """What the system trusts, read once per process: it takes 50 ms."""
+    return httpx.create_ssl_context()
 
 
 def _connect_timeout_s(timeout_s: float) -> float:

@@ -201,7 +201,7 @@ async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    """The service's own kind of client; one for all tests, since each reads the system's certificates."""
+    """The service's own kind of client, one for all tests."""
     async with create_client(30) as client:
         yield client
 

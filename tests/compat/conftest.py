@@ -20,8 +20,9 @@ TOKEN = "a-token-of-enough-characters"
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def simulator() -> Iterator[Running]:
+    """One process for all files; `board` resets it before each test."""
     with start_simulator(queue_time=0, run_time=0.02, slots=0) as simulator:
         yield simulator
 

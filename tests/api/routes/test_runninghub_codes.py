@@ -51,7 +51,7 @@ async def test_a_refusal_leaves_a_failed_row_with_the_same_code(
     ],
 )
 async def test_what_is_wrong_with_the_account_leaves_the_task_waiting_with_the_reason(
-    client: httpx.AsyncClient, board: Board, upstream: int, reason: str
+    client: httpx.AsyncClient, service: Service, board: Board, upstream: int, reason: str
 ) -> None:
     await board.fault("*", "code", code=upstream, msg="SAID SO")
     answer = await submit(client)
@@ -65,6 +65,7 @@ async def test_what_is_wrong_with_the_account_leaves_the_task_waiting_with_the_r
 
     await eventually(is_probed)
     await board.set(faults={})
+    service.rows("UPDATE accounts SET next_probe_ms = 0")  # as if the next probe's time had come
     await until(client, answer["task_id"], "SUCCESS")
     assert await board.calls("run") == 2
 
