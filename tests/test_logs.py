@@ -72,7 +72,9 @@ def test_uvicorn_writes_the_same_format_and_no_access_lines(log: Log) -> None:
 def test_an_exception_that_uvicorn_logs_as_its_message_is_one_line(log: Log) -> None:
     log.configure()
     logging.getLogger("uvicorn.error").error(OSError(98, "address already in use"))
-    assert [line.split(" ", 1)[1] for line in log.lines] == ["ERROR uvicorn [Errno 98] address already in use"]
+    assert [line.split(" ", 1)[1] for line in log.lines] == [
+        "ERROR uvicorn [Errno 98] address already in use"
+    ]
 
 
 def test_no_message_can_forge_a_second_line_of_text(log: Log) -> None:
