@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from opentelemetry import trace
+
 from config import Settings
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -86,10 +88,18 @@ class LineFormatter(logging.Formatter):
         }
         if current := request_id.get():
             fields["request_id"] = current
+        if trace_id := _trace_id():
+            fields["trace_id"] = trace_id
         fields |= {name: value for name, value in vars(record).items() if name not in STANDARD_ATTRIBUTES}
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return self._mask(self._render(fields))
+
+
+def _trace_id() -> str | None:
+    """Of the span in which the line is logged; None: the request is not traced."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _rfc3339(timestamp: float) -> str:

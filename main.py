@@ -60,6 +60,7 @@ from api.schemas import (
     utc_text,
     within_page,
 )
+from api.telemetry import TELEMETRY, hide_secrets_in_spans
 from config import VERSION, Settings, load_server_settings, load_settings
 from database import PageFilter
 from errors import (
@@ -108,6 +109,7 @@ UPLOAD_BODY = {
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    hide_secrets_in_spans()
     async with running(app.state.settings, body_of_format) as services:
         app.state.services = services
         _log_start(app.state.settings)
@@ -360,7 +362,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     # `routes=`, not include_router: that would match every request's route twice.
     routes = [route for each in routers for route in each.routes] + runninghub_compat.ROUTES
-    app = FastAPI(routes=routes, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(routes=routes, lifespan=lifespan, telemetry=TELEMETRY, docs_url=None, redoc_url=None)
     app.state.settings = settings
     app.state.tokens = Tokens(settings)
     app.state.rate_limiter = RateLimiter(settings)

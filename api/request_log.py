@@ -5,6 +5,7 @@ import random
 import re
 import time
 
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.paths import PROXY_PREFIXES, WEBHOOK_PREFIX
@@ -34,6 +35,7 @@ class RequestLogMiddleware:
         current = _incoming_request_id(scope) or f"{random.getrandbits(64):016x}"
         # Never reset: what the server logs about this request afterwards still carries the id.
         token = request_id.set(current)
+        trace.get_current_span().set_attribute("request_id", current)
         status = CLIENT_CLOSED_REQUEST
 
         async def send_with_id(message: Message) -> None:

@@ -7,16 +7,19 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
+from opentelemetry import trace
 
 from errors import RunningHubTimeout, RunningHubUnavailable
+from logs import request_id
 from metrics import UPSTREAM, Metrics
 from runninghub.codes import code_label
 from runninghub.replies import Reply, parse_reply, unreadable
@@ -31,6 +34,8 @@ PAID_CONNECTIONS = 1024
 FREE_CONNECTIONS = 256
 FILE_CONNECTIONS = 64
 MAX_REPLY_BYTES = 16 * 1024 * 1024
+# How a response is summed up where none arrived.
+NO_ANSWER = "no answer"
 
 
 class NotSent(Exception):
@@ -145,9 +150,11 @@ class RunningHubClient:
             PoolName.FILES: pools.files,
         }
         self._base_url = base_url
+        self._host = urlsplit(base_url).hostname or ""
         self._key = api_key
         self._timeout_s = timeout_s
         self._metrics = metrics
+        self._tracer = trace.get_tracer("runninghub_gateway")
         self.responsiveness = Responsiveness()
         self.last_response: LastResponse | None = None
 
@@ -174,36 +181,56 @@ class RunningHubClient:
         """
         request = self._request(method, path, self._clients[pool], **parts)
         began = time.perf_counter()
-        summary = "no answer"
-        try:
-            # The time to connect comes on top: a call that was not sent must never count as sent.
-            async with asyncio.timeout((timeout_s or self._timeout_s) + _connect_timeout_s(self._timeout_s)):
-                response = await self._clients[pool].send(request, stream=True)
-                try:
-                    summary = f"HTTP {response.status_code}"
-                    content = await _read_or_nothing(response)
-                finally:
-                    await response.aclose()
-            reply = parse_reply(response.status_code, content, [self._key, *secrets])
-        except (TimeoutError, httpx.RequestError, aiohttp.ClientError) as exc:
-            self.responsiveness.failed()
-            raise _not_arrived(exc) from exc
-        else:
-            summary = summary if reply.code is None else str(reply.code)
-            # A path that this host does not have (4xx) says nothing about how it works.
-            if reply.is_answer or 400 <= reply.http_status < 500:
-                self.responsiveness.answered()
-            else:
+        summary = NO_ANSWER
+        with self._span(method, name or path) as span:
+            try:
+                # The time to connect comes on top: a call that was not sent must never count as sent.
+                limit_s = (timeout_s or self._timeout_s) + _connect_timeout_s(self._timeout_s)
+                async with asyncio.timeout(limit_s):
+                    response = await self._clients[pool].send(request, stream=True)
+                    try:
+                        summary = f"HTTP {response.status_code}"
+                        content = await _read_or_nothing(response)
+                    finally:
+                        await response.aclose()
+                reply = parse_reply(response.status_code, content, [self._key, *secrets])
+            except (TimeoutError, httpx.RequestError, aiohttp.ClientError) as exc:
                 self.responsiveness.failed()
-            return reply
-        finally:
-            self.last_response = LastResponse(summary, time.time())
-            duration_s = time.perf_counter() - began
-            self._metrics.observe(UPSTREAM, duration_s, name or path, code_label(summary))
-            log.debug(
-                "RunningHub called",
-                extra={"call": path, "upstream_code": summary, "duration_ms": round(duration_s * 1000, 1)},
-            )
+                raise _not_arrived(exc) from exc
+            else:
+                summary = summary if reply.code is None else str(reply.code)
+                # A path that this host does not have (4xx) says nothing about how it works.
+                if reply.is_answer or 400 <= reply.http_status < 500:
+                    self.responsiveness.answered()
+                else:
+                    self.responsiveness.failed()
+                return reply
+            finally:
+                self._called(span, name or path, summary, time.perf_counter() - began)
+
+    def _span(self, method: str, call: str) -> AbstractContextManager[trace.Span]:
+        """A span of a trace, where traces are on: without the address and the body, which have the key."""
+        attributes = {"http.request.method": method, "server.address": self._host}
+        if current := request_id.get():
+            attributes["request_id"] = current
+        return self._tracer.start_as_current_span(
+            f"RunningHub {call}",
+            kind=trace.SpanKind.CLIENT,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def _called(self, span: trace.Span, call: str, summary: str, duration_s: float) -> None:
+        self.last_response = LastResponse(summary, time.time())
+        self._metrics.observe(UPSTREAM, duration_s, call, code_label(summary))
+        span.set_attribute("runninghub.code", summary)
+        if summary == NO_ANSWER or summary.startswith("HTTP "):
+            span.set_status(trace.StatusCode.ERROR)
+        log.debug(
+            "RunningHub called",
+            extra={"call": call, "upstream_code": summary, "duration_ms": round(duration_s * 1000, 1)},
+        )
 
     async def free_call(self, method: str, path: str, **parts: Any) -> Reply:
         """`call` for a call that costs nothing: that it got no reply is a problem like others.

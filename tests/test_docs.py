@@ -320,7 +320,10 @@ def test_the_diagram_has_every_transition_of_the_code_and_no_other(page: str) ->
 
 @pytest.mark.parametrize(
     "file",
-    ["requirements.txt", "requirements-dev.txt", "simulator/requirements.txt", "bench/requirements.txt"],
+    [
+        *("requirements.txt", "requirements-dev.txt", "requirements-telemetry.txt"),
+        *("simulator/requirements.txt", "bench/requirements.txt"),
+    ],
 )
 def test_every_package_is_declared_with_its_reason(file: str) -> None:
     declared = [line for line in read(file).splitlines() if line and not line.startswith(("#", "-"))]
