@@ -29,6 +29,9 @@ from api.dependencies import (
     ServicesDep,
     TaskRef,
     new_router,
+    principal_of,
+    rate_limiter_of,
+    services_of,
 )
 from api.middleware import install_middleware
 from api.openapi import FORMS, TASKS, install_document, problem_responses
@@ -58,7 +61,6 @@ from api.schemas import (
     TaskResponse,
     UploadResponse,
     utc_text,
-    within_page,
 )
 from api.telemetry import TELEMETRY, hide_secrets_in_spans
 from config import VERSION, Settings, load_server_settings, load_settings
@@ -116,8 +118,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def find_task(task_id: TaskRef, services: ServicesDep, principal: PrincipalDep) -> Task:
-    return await services.tasks.task(task_id, principal)
+async def find_task(task_id: TaskRef, request: Request) -> Task:
+    return await services_of(request).tasks.task(task_id, principal_of(request))
 
 
 TaskDep = Annotated[Task, Depends(find_task)]
@@ -127,19 +129,27 @@ DropEmptyValues = BeforeValidator(lambda values: values and [value for value in 
 router = new_router()
 
 
-async def task_response(
-    services: Services, task: Task, outputs: Sequence[Output] | None = None
+async def task_response(services: Services, task: Task) -> TaskResponse:
+    expected = expected_seconds(await services.run_times.of(task))
+    return _response(services, task, expected, await services.outputs.of_task(task))
+
+
+async def task_responses(services: Services, tasks: Sequence[Task]) -> list[TaskResponse]:
+    """The same for a list: what its tasks share is read once."""
+    outputs = await services.outputs.of_tasks(tasks)
+    one_of_each_app = {task.target: task for task in tasks}
+    expected = {
+        target: expected_seconds(await services.run_times.of(task))
+        for target, task in one_of_each_app.items()
+    }
+    return [_response(services, task, expected[task.target], outputs.get(task.id, ())) for task in tasks]
+
+
+def _response(
+    services: Services, task: Task, expected: int | None, outputs: Sequence[Output]
 ) -> TaskResponse:
-    """`outputs` where they have been read already."""
-    if outputs is None:
-        outputs = await services.outputs.of_task(task)
-    run_times = await services.run_times.of(task)
-    return TaskResponse.of(
-        task,
-        expected_seconds(run_times),
-        services.monitor.waiting(task),
-        [OutputResponse.of(output, services.outputs.link(output)) for output in outputs],
-    )
+    shown = [OutputResponse.of(output, services.outputs.link(output)) for output in outputs]
+    return TaskResponse.of(task, expected, services.monitor.waiting(task), shown)
 
 
 @router.post(
@@ -208,9 +218,6 @@ async def upload(
 )
 async def submit_task(
     body: SubmitRequest,
-    services: ServicesDep,
-    principal: PrincipalDep,
-    rate_limiter: RateLimiterDep,
     request: Request,
     response: Response,
     background: BackgroundTasks,
@@ -219,8 +226,9 @@ async def submit_task(
         float, Query(ge=0, le=60, description="Respond when the task is final, or after so many seconds.")
     ] = 0,
 ) -> SubmitResponse:
-    await rate_limiter.check(request)
-    task, warnings = await services.tasks.submit(body.submission(idempotency_key), principal)
+    services = services_of(request)
+    await rate_limiter_of(request).check(request)
+    task, warnings = await services.tasks.submit(body.submission(idempotency_key), principal_of(request))
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
     warnings = [*body.ignored_members(), *warnings]
@@ -250,11 +258,12 @@ async def query_task_status(
 )
 async def get_task(
     task: TaskDep,
-    services: ServicesDep,
+    request: Request,
     wait: Annotated[
         float, Query(ge=0, le=60, description="Respond when the status changes, or after so many seconds.")
     ] = 0,
 ) -> TaskResponse:
+    services = services_of(request)
     if wait:
         task = await services.change_feed.next_status(task, timeout_s=wait)
     return await task_response(services, task)
@@ -314,9 +323,7 @@ async def list_tasks(
             created_before=utc_text(created_before),
         ),
     )
-    found = await services.outputs.of_tasks(tasks)
-    responses = [await task_response(services, task, found.get(task.id, ())) for task in tasks]
-    return TaskPage(tasks=within_page(responses), next_cursor=next_cursor)
+    return TaskPage(tasks=await task_responses(services, tasks), next_cursor=next_cursor)
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Any
 
@@ -78,13 +78,15 @@ class CancelReason(StrEnum):
     DEADLINE = "deadline"
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One row of `tasks`. JSON columns are decoded; `*_ms` are milliseconds since 1970 (UTC).
 
     `attempt` counts the paid calls: an outcome of an older one changes nothing. `imported_id` is the id of
     an imported row that turned out to be this task's run. `queue_position` is set only on a PENDING task, and
-    only where it was read.
+    only where it was read. `is_truncated`: a list has left out `node_info` and `result_data`.
+
+    A tuple, since a list makes hundreds of them: a frozen dataclass of so many members takes ten times as
+    long.
     """
 
     seq: int
@@ -132,6 +134,12 @@ class Task:
     lost_at_ms: int | None
     imported_id: str | None
     queue_position: int | None = None
+    is_truncated: bool = False
+
+    @property
+    def target(self) -> str | None:
+        """The app, workflow or model that it runs; None: an imported task's is not known."""
+        return self.webapp_id or self.workflow_id or self.model_path
 
     @property
     def public_id(self) -> str:

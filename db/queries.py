@@ -254,11 +254,23 @@ def update_task(columns: list[str], *, is_public: bool) -> str:
     """
 
 
+# Long values are read when it is known how many of them fit into the page.
+VALUE_BYTES = "length(CAST(node_info AS BLOB)) + coalesce(length(CAST(result_data AS BLOB)), 0)"
+PAGE_COLUMNS = TASK_COLUMNS.replace(
+    " node_info,", f" CASE WHEN {VALUE_BYTES} > :short THEN '[]' ELSE node_info END AS node_info,"
+).replace(" result_data,", f" CASE WHEN {VALUE_BYTES} <= :short THEN result_data END AS result_data,") + (
+    f", {VALUE_BYTES} AS value_bytes, {VALUE_BYTES} > :short AS is_truncated"
+)
+SELECT_VALUES = """
+    SELECT seq, node_info, result_data FROM tasks WHERE seq IN (SELECT value FROM json_each(:seqs))
+"""
+
+
 def select_page(*, filters: tuple[str, ...]) -> str:
     """A page of tasks, newest first; `filters` are names of `PAGE_FILTERS`."""
     conditions = " AND ".join(["seq < :before", *(PAGE_FILTERS[name] for name in filters)])
     return f"""
-        SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE {conditions}
+        SELECT {PAGE_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE {conditions}
         ORDER BY seq DESC LIMIT :limit
     """
 

@@ -21,7 +21,7 @@ class RunTimes:
 
     async def of(self, task: Task) -> Sequence[float]:
         """Newest first; none for an imported task, whose app is not known."""
-        if (target := _target(task)) is None:
+        if (target := task.target) is None:
             return ()
         if (known := self._known.get(target)) is None:
             known = self._known[target] = await self._database.run_times(target, limit=LATEST)
@@ -29,8 +29,4 @@ class RunTimes:
 
     def forget(self, task: Task) -> None:
         """This task has just finished."""
-        self._known.pop(_target(task) or "", None)
-
-
-def _target(task: Task) -> str | None:
-    return task.webapp_id or task.workflow_id or task.model_path
+        self._known.pop(task.target or "", None)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import sqlite3
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
     added = await database.add_task(new, max_pending=1, planner=PLANNER, responding=RESPONDING)
     assert isinstance(added, Added)
     at = rfc3339(clock.now_ms)
-    expected: dict[str, Any] = dict.fromkeys(Task.__dataclass_fields__)
+    expected: dict[str, Any] = dict.fromkeys(Task._fields) | Task._field_defaults
     expected |= {
         "seq": 1,
         "id": "task-1",
@@ -658,27 +659,73 @@ async def test_run_times_are_an_apps_latest(database: Database) -> None:
     assert await database.run_times("other", limit=2) == []
 
 
+async def plan(database: Database, sql: str, parameters: dict[str, Any]) -> list[str]:
+    """How SQLite runs a statement: one line for each table that it reads or sorts."""
+    values = {"before": 1, "limit": 1, "short": 1} | parameters
+    return [row["detail"] for row in await database.engine.scan(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+def is_scan(step: str) -> bool:
+    """Whether a step reads or sorts all rows; of a covering index it stops at the first that fits."""
+    is_whole_table = step.startswith(("SCAN tasks", "SCAN ahead", "SCAN own")) and "USING" not in step
+    return is_whole_table or step.startswith("USE TEMP B-TREE")
+
+
 async def test_no_request_scans_more_rows_than_it_returns(database: Database) -> None:
     """Every statement of a request finds its rows by an index."""
-    scans = []
+    steps = []
     for sql, parameters in (
         (queries.SELECT_TASKS, {"refs": "[]", "seqs": "[]"}),
         (queries.SELECT_BY_IDEMPOTENCY_KEY, {"key": "k"}),
         (queries.SELECT_BY_RUNNINGHUB_ID, {"runninghub_task_id": "1"}),
         (queries.SELECT_CANDIDATES, {"base_url": None, "instance_type": "default", "limit": 1}),
+        (queries.SELECT_VALUES, {"seqs": "[]"}),
         (queries.HAS_CLAIMABLE, {}),
         (queries.NEXT_DUE, {}),
         (queries.SELECT_PAST_DEADLINE, {"now": 1, "limit": 1}),
-        (queries.select_page(filters=("status", "webapp_id")), {"status": "", "webapp_id": ""}),
     ):
-        values = {"before": 1, "limit": 1} | parameters
-        plan = await database.engine.scan(f"EXPLAIN QUERY PLAN {sql}", values)
-        scans += [
-            row["detail"]
-            for row in plan
-            if row["detail"].startswith("SCAN tasks") and "USING" not in row["detail"]
-        ]
-    assert scans == []
+        steps += await plan(database, sql, parameters)
+    # What is sorted is a list of ids that a request came with, not rows.
+    assert [step for step in steps if is_scan(step)] == ["USE TEMP B-TREE FOR GROUP BY"]
+
+
+@pytest.mark.parametrize("count", range(len(queries.PAGE_FILTERS) + 1))
+async def test_every_combination_of_a_lists_filters_finds_its_rows_by_an_index(
+    database: Database, count: int
+) -> None:
+    for filters in combinations(queries.PAGE_FILTERS, count):
+        steps = await plan(database, queries.select_page(filters=filters), dict.fromkeys(filters, "x"))
+        assert [step for step in steps if is_scan(step)] == []
+        assert [step for step in steps if step.startswith("SEARCH tasks USING")], filters
+
+
+def long_value(megabytes: float) -> list[dict[str, str]]:
+    return [NODE | {"fieldValue": "猫" * int(megabytes * 2**20 / 3)}]
+
+
+async def test_a_list_leaves_out_the_values_that_would_make_it_too_large(database: Database) -> None:
+    for number, megabytes in enumerate((0.001, 1.5, 3, 1.5, 0.5)):
+        await add(database, number, node_info=long_value(megabytes))
+    page = await database.page(before_seq=99, limit=200)
+    assert [(task.id, task.is_truncated, len(task.node_info)) for task in page] == [
+        ("task-4", False, 1),
+        ("task-3", False, 1),
+        ("task-2", True, 0),
+        ("task-1", False, 1),
+        ("task-0", False, 1),
+    ]
+    assert page[0].node_info == long_value(0.5)
+    assert (await stored(database, "task-2")).node_info == long_value(3)
+
+
+async def test_a_lists_long_results_are_left_out_with_the_values(database: Database) -> None:
+    for number in (1, 2):
+        await at_runninghub(database, number)
+        results = [{"text": "x" * 3 * 2**20}]
+        await database.store(f"task-{number}", finished(str(1000 + number), results=results))
+    newest, older = await database.page(before_seq=99, limit=50)
+    assert newest.result_data == [{"text": "x" * 3 * 2**20}]
+    assert (older.is_truncated, older.node_info, older.result_data) == (True, [], None)
 
 
 # Faults

@@ -1,6 +1,5 @@
 """What each event does to a task in each status: every transition, and every one that must not happen."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ NO_COST: dict[str, int | None] = {}
 def task(status: S = S.SUBMITTING, **members: Any) -> Task:
     """A task in a status, with RunningHub's id `77` where RunningHub has it."""
     at_runninghub = status in {S.QUEUED, S.RUNNING, S.SUCCESS}
-    values: dict[str, Any] = dict.fromkeys(Task.__dataclass_fields__)
+    values: dict[str, Any] = dict.fromkeys(Task._fields)
     values |= {
         "seq": 1,
         "id": "task-1",
@@ -91,8 +90,8 @@ def changed(before: Task, event: Event) -> Task:
     """The task as it is stored after the event."""
     columns = apply(before, event, NOW)
     assert columns is not None
-    names = Task.__dataclass_fields__
-    return replace(before, **{name: value for name, value in columns.items() if name in names})
+    names = Task._fields
+    return before._replace(**{name: value for name, value in columns.items() if name in names})
 
 
 # Every event for a task that it is about, in every status.
@@ -404,5 +403,5 @@ def test_a_reschedule_is_no_change_that_a_client_sees() -> None:
 def test_a_run_keeps_the_times_of_its_first_acceptance_and_start() -> None:
     running = changed(task(S.QUEUED), Progress("77", S.RUNNING, NOW + 1))
     assert (running.accepted_ms, running.running_ms) == (NOW - 5000, NOW)
-    queued = changed(replace(running, running_ms=NOW - 9), Progress("77", S.QUEUED, NOW + 1))
+    queued = changed(running._replace(running_ms=NOW - 9), Progress("77", S.QUEUED, NOW + 1))
     assert changed(queued, Progress("77", S.RUNNING, NOW + 1)).running_ms == NOW - 9

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.byte_ranges import ByteRange, Unsatisfiable, applies, matches, requested_range, single_range
-from api.dependencies import TASK_ERRORS, PrincipalDep, ServicesDep, TaskRef, get_principal, new_router
+from api.dependencies import TASK_ERRORS, PrincipalDep, ServicesDep, TaskRef, new_router, principal_of
 from api.openapi import OUTPUTS, problem_responses
 from api.paths import HAS_TOKEN
 from api.problems import problem_response
@@ -89,7 +89,7 @@ async def find_task(
 ) -> Task:
     """The output's task. A token opens its owner's tasks; a signed link opens its output to everybody."""
     if HAS_TOKEN in request.scope or signature is None:
-        principal = await get_principal(request)
+        principal = principal_of(request)
         task = await services.tasks.task(task_id)
         if principal.may_see(task.owner) or signature is None:
             return await services.tasks.task(task_id, principal)

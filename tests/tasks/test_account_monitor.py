@@ -228,7 +228,7 @@ async def test_tasks_behind_the_first_wait_for_those_ahead(core: Core) -> None:
 async def test_a_running_task_whose_account_left_the_settings_says_so(core: Core) -> None:
     task = await at_runninghub(core.database)
     assert core.monitor.waiting(task) is None
-    waiting = core.monitor.waiting(replace(task, account="gone"))
+    waiting = core.monitor.waiting(task._replace(account="gone"))
     assert waiting
     assert waiting.code is WaitCode.ACCOUNT_MISSING
 

@@ -1,7 +1,5 @@
 """When a task is asked about again: within bounds whatever is known, and where a finish is likely."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +74,7 @@ async def test_a_tasks_age_counts_from_its_start_where_that_was_seen(core: Core,
     task = await at_runninghub(core.database)
     clock.go_on(20)
     assert 3.8 <= (await schedule.next_poll_ms(task) - clock.now_ms) / 1000 <= 4.2
-    queued = replace(task, accepted_ms=clock.now_ms)
+    queued = task._replace(accepted_ms=clock.now_ms)
     next_poll_ms = await schedule.next_poll_ms(queued, TaskStatus.QUEUED)
     assert 1.9 <= (next_poll_ms - clock.now_ms) / 1000 <= 2.1
 

@@ -5,7 +5,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -124,8 +123,8 @@ async def test_a_broken_runninghub_fails_no_task_and_is_not_asked_without_end(
             await until(lambda began=began: poller.last_tick > began)  # type: ignore[misc]
     assert runninghub.outputs.call_count == 10
     after = [await stored(core.database, task.id) for task in before]
-    assert [replace(task, next_poll_ms=None) for task in after] == [
-        replace(task, next_poll_ms=None) for task in before
+    assert [task._replace(next_poll_ms=None) for task in after] == [
+        task._replace(next_poll_ms=None) for task in before
     ]
 
 
@@ -194,7 +193,7 @@ async def test_a_poll_under_way_is_leased_and_dropped_at_a_stop(
         await asked.wait()
         lease_s = core.settings.runninghub_timeout_s + LEASE_MARGIN_S
         assert await core.database.next_due_ms() == clock.now_ms + int(lease_s * 1000)
-    assert replace(await stored(core.database), next_poll_ms=before.next_poll_ms) == before
+    assert (await stored(core.database))._replace(next_poll_ms=before.next_poll_ms) == before
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "poll task-1"]
 
 

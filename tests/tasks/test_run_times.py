@@ -1,7 +1,5 @@
 """An app's run times from the database, remembered for a moment."""
 
-from dataclasses import replace
-
 import pytest
 
 from database import Database
@@ -33,7 +31,7 @@ async def test_the_latest_run_times_of_an_app_are_told_newest_first(database: Da
 async def test_without_an_app_or_a_finished_task_there_are_none(database: Database) -> None:
     run_times = RunTimes(database)
     task = await task_of(database)
-    assert list(await run_times.of(replace(task, webapp_id=None))) == []
+    assert list(await run_times.of(task._replace(webapp_id=None))) == []
     assert list(await run_times.of(task)) == []
 
 
@@ -43,8 +41,8 @@ async def test_they_are_remembered_until_a_task_of_the_app_finishes(database: Da
     assert await run_times.of(task) == [5]
     await finish(database, 2, 6)
     assert await run_times.of(task) == [5]
-    run_times.forget(replace(task, webapp_id="another"))
-    run_times.forget(replace(task, webapp_id=None))
+    run_times.forget(task._replace(webapp_id="another"))
+    run_times.forget(task._replace(webapp_id=None))
     assert await run_times.of(task) == [5]
     run_times.forget(task)
     assert await run_times.of(task) == [6, 5]

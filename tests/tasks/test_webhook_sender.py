@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -284,7 +284,7 @@ async def store_deliveries(database: Database, urls: Sequence[str], number: int)
         for url in urls:
             for _ in range(number):
                 await database.deliveries.add(
-                    connection, WebhookEvent.FAILED, replace(task, webhook_url=url), []
+                    connection, WebhookEvent.FAILED, task._replace(webhook_url=url), []
                 )
 
     await database.engine.write(statements)
