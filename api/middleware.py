@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from api.auth import AuthMiddleware
+from api.body_structure import BodyStructureMiddleware
 from api.body_timeout import BodyTimeoutMiddleware
 from api.cors import cors_middleware
 from api.head import HeadMiddleware
@@ -15,6 +16,7 @@ from config import Settings
 
 def install_middleware(app: FastAPI, settings: Settings) -> None:
     """From the innermost to the outermost; each also adds its part to the problems of those inside it."""
+    app.add_middleware(BodyStructureMiddleware)
     app.add_middleware(BodyTimeoutMiddleware)
     install_problem_handlers(app)
     app.add_middleware(AuthMiddleware, settings=settings)

@@ -14,7 +14,8 @@ _UNSAFE_IN_FILENAME = re.compile(r"[^\w.-]+")
 # RFC 7578 forbids `filename*` in forms, yet some clients send nothing else.
 _EXTENDED_FILENAME = re.compile(r"filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.ASCII | re.IGNORECASE)
 
-
+# Each part costs time on the event loop, however short it is.
+_MAX_PARTS = 1000
 # Of the parts beside the file.
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 1000
@@ -37,6 +38,7 @@ class MultipartReader:
         self.is_file_complete = False
         self.is_body_complete = False
         self._max_bytes = max_bytes
+        self._parts = 0
         self._is_in_file = False
         self._field_name: str | None = None
         self._field_value = b""
@@ -78,6 +80,9 @@ class MultipartReader:
 
     def _on_part_begin(self) -> None:
         self._headers = {}
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise invalid_file(f"The form has more than {_MAX_PARTS:,} parts.")
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]

@@ -135,21 +135,30 @@ class RawAnswer:
     body: bytes = b""
 
 
-async def send_raw(url: str, request: bytes) -> RawAnswer:
-    """Send bytes as they are, and read to the end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
-    answer = b""
-    with suppress(ConnectionError):
-        writer.write(request)
-        await writer.drain()
-        while chunk := await reader.read(65_536):
-            answer += chunk
-    writer.close()
+async def send_raw(url: str, request: bytes, *, patience_s: float = 60) -> RawAnswer:
+    """Send bytes as they are, and read to the end, or for so long: the server may wait for more."""
+    answer = await exchange(url, request, patience_s)
     head, _, body = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
     if not head:
         return RawAnswer()
     content_type = re.search(rb"(?im)^content-type: ([^\r]*)", head)
     return RawAnswer(int(head.split()[1]), content_type[1].decode() if content_type else "", body)
+
+
+async def exchange(url: str, request: bytes, patience_s: float) -> bytes:
+    """All that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+    answer = b""
+    try:
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(patience_s):
+                writer.write(request)
+                await writer.drain()
+                while chunk := await reader.read(65_536):
+                    answer += chunk
+    finally:
+        writer.close()
+    return answer
 
 
 def raw(method: str, path: str, *headers: str, body: bytes = b"", json_body: bool = True) -> bytes:

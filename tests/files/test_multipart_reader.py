@@ -171,3 +171,10 @@ def test_a_malformed_body_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as raised:
         read(body)
     assert problem(raised.value) == invalid_file_problem("The multipart body is malformed.")
+
+
+def test_the_number_of_parts_is_limited() -> None:
+    assert read(form(*[part('name="other"', b"x")] * 999, file_part(b"meow")))[1] == b"meow"
+    with pytest.raises(InvalidRequest) as raised:
+        read(form(*[part('name="other"', b"x")] * 1000, file_part(b"meow")))
+    assert problem(raised.value) == invalid_file_problem("The form has more than 1,000 parts.")
