@@ -17,12 +17,16 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """`name` is without the prefix of all metrics. `max_values`: how many values its first label may have."""
+    """`name` is without the prefix of all metrics. `max_values`: how many values its first label may have.
+
+    `known`: values of its label that are shown as 0 too, so that the first count is seen as a rise.
+    """
 
     name: str
     help: str
     labels: Labels = ()
     max_values: int | None = None
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,20 @@ DATABASE_WRITE = Histogram(
     "Transactions, each of one or more writes that were committed together",
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
-ENDED = Counter("tasks_ended_total", "Tasks that reached a final status", ("status",))
+ENDED = Counter(
+    "tasks_ended_total",
+    "Tasks that reached a final status",
+    ("status",),
+    known=("SUCCESS", "FAILED", "CANCELLED"),
+)
 UNKNOWN_SUBMITS = Counter("submits_unknown_total", "Paid calls whose outcome became unknown")
+ATTEMPTS = ("delivered", "to_be_retried", "failed")
+COPIES = ("kept", "too_large", "lost")
 COINS = Counter("coins_total", "RunningHub coins that successful tasks cost", ("app",), max_values=100)
-DELIVERIES = Counter("webhook_attempts_total", "Attempts to send an outgoing webhook", ("outcome",))
-OUTPUTS = Counter("outputs_total", "Results whose copy has ended", ("outcome",))
+DELIVERIES = Counter(
+    "webhook_attempts_total", "Attempts to send an outgoing webhook", ("outcome",), known=ATTEMPTS
+)
+OUTPUTS = Counter("outputs_total", "Results whose copy has ended", ("outcome",), known=COPIES)
 
 COUNTERS = (ENDED, UNKNOWN_SUBMITS, COINS, DELIVERIES, OUTPUTS)
 HISTOGRAMS = (UPSTREAM, WAITING, RUN, DETECTION, DATABASE_WRITE)

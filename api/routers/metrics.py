@@ -105,8 +105,8 @@ def _samples(samples: Samples) -> Iterator[Metric]:
 
 def _counter(counter: Counter, values: dict[Labels, dict[str, float]]) -> Metric:
     family = CounterMetricFamily(PREFIX + counter.name, counter.help, labels=counter.labels)
-    if not counter.labels:
-        values = {(): {TOTAL: 0.0}} | values
+    shown: list[Labels] = [(value,) for value in counter.known] if counter.labels else [()]
+    values = {labels: {TOTAL: 0.0} for labels in shown} | values
     for labels, parts in sorted(values.items()):
         family.add_metric(labels, parts[TOTAL])
     return family

@@ -63,9 +63,11 @@ async def test_what_happened_is_shown(tmp_path: Path) -> None:
 
     statuses = values(families, "tasks")
     assert (statuses["SUCCESS",], statuses["FAILED",]) == (1, 0)
-    assert values(families, "tasks_ended_total") == {("SUCCESS",): 1}
+    ended = {("SUCCESS",): 1, ("FAILED",): 0, ("CANCELLED",): 0}
+    assert values(families, "tasks_ended_total") == ended
     assert values(families, "coins_total") == {(task.webapp_id,): 6}
-    assert values(families, "webhook_attempts_total") == {("delivered",): 1}
+    attempts = {("delivered",): 1, ("to_be_retried",): 0, ("failed",): 0}
+    assert values(families, "webhook_attempts_total") == attempts
     assert values(families, "task_run_seconds_count") == {(): 1}
     assert values(families, "submits_unknown_total") == {(): 0}
     assert values(families, "oldest_waiting_seconds") == {(): 0}
