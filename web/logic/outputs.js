@@ -21,7 +21,7 @@ export function webAddress(text) {
 const ownAddress = (text) => (typeof text === 'string' && /^\/[^/\\]/.test(text) ? text : null);
 
 /**
- * `[{n, kind, url, downloadUrl, ending, text, isOurs, isGone}]`, in RunningHub's order.
+ * `[{n, kind, url, thumbnailUrl, downloadUrl, ending, text, isOurs, isGone}]`, in RunningHub's order.
  * `url` is null for what has no address a browser may open.
  */
 export function outputsOf(task) {
@@ -48,13 +48,14 @@ function fromOutput(output, raw) {
     isGone: LOST.includes(output.state) && !(isNotKept && url),
     isKept: output.state === 'KEPT',
     bytes: output.bytes ?? null,
+    thumbnailUrl: ownAddress(output.thumbnail_url) ?? url,
   };
 }
 
 function fromRunningHub(item, n) {
   const url = webAddress(item.fileUrl);
   const ending = endingOf(item.fileType, item.fileUrl);
-  const base = { n, ending, text: textOf(item), url, downloadUrl: url, bytes: null };
+  const base = { n, ending, text: textOf(item), url, downloadUrl: url, thumbnailUrl: url, bytes: null };
   return { ...base, kind: kindOf(ending), isOurs: false, isGone: false, isKept: false };
 }
 

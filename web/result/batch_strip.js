@@ -30,5 +30,5 @@ export function Thumbnail({ task }) {
   if (!preview) return state;
   if (preview.kind === 'video')
     return html`<video class="thumb" src=${preview.url} muted playsinline preload="metadata" aria-hidden="true"></video>`;
-  return html`<span class="thumb"><${Picture} key=${preview.url} src=${preview.url} alt="" loading="lazy">${state}<//></span>`;
+  return html`<span class="thumb"><${Picture} key=${preview.thumbnailUrl} src=${preview.thumbnailUrl} alt="" loading="lazy">${state}<//></span>`;
 }

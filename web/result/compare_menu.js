@@ -30,7 +30,7 @@ function Choices({ choices, onChoose }) {
       ${choices.map(
         (choice) => html`<li key=${choice.url}>
           <button type="button" onClick=${() => onChoose(choice)} title=${choice.label}>
-            <span class="thumb"><${Picture} src=${choice.url} alt="" loading="lazy"><${Icon} name="image" /><//></span>
+            <span class="thumb"><${Picture} src=${choice.thumb ?? choice.url} alt="" loading="lazy"><${Icon} name="image" /><//></span>
             <span class="ellipsis">${choice.label}</span>
           </button>
         </li>`,
@@ -39,7 +39,7 @@ function Choices({ choices, onChoose }) {
   `;
 }
 
-/** `[{url, label}]`, inputs first. */
+/** `[{url, label, thumb?}]`, inputs first. */
 function choicesFor(task, output) {
   return [...inputsOf(task), ...siblings(task, output), ...others(task)];
 }
@@ -54,10 +54,17 @@ const inputsOf = (task) =>
 const siblings = (task, output) =>
   outputsOf(task)
     .filter((other) => other.kind === 'image' && other.url && other.n !== output.n)
-    .map((other) => ({ url: other.url, label: t('outputLabel', { kind: t('kind_image'), n: other.n + 1 }) }));
+    .map((other) => ({
+      url: other.url,
+      thumb: other.thumbnailUrl,
+      label: t('outputLabel', { kind: t('kind_image'), n: other.n + 1 }),
+    }));
 
 const others = (task) =>
   shownTasks.value
     .filter((other) => other.id !== task.id && previewOf(other)?.kind === 'image')
     .slice(0, MOST_TASKS)
-    .map((other) => ({ url: previewOf(other).url, label: promptOf(other) || dateTime(other.created_at) }));
+    .map((other) => {
+      const { url, thumbnailUrl } = previewOf(other);
+      return { url, thumb: thumbnailUrl, label: promptOf(other) || dateTime(other.created_at) };
+    });

@@ -57,7 +57,7 @@ const OutputStrip = ({ outputs, current, onChoose }) => html`
           onClick=${() => onChoose(index)}
         >
           <span class="thumb ${output.kind === 'image' ? '' : 'none'}">
-            ${output.kind === 'image' && output.url ? html`<${Picture} src=${output.url} alt="" loading="lazy"><${Icon} name="image" /><//>` : html`<${Icon} name=${KIND_ICONS[output.kind]} />`}
+            ${output.kind === 'image' && output.url ? html`<${Picture} src=${output.thumbnailUrl} alt="" loading="lazy"><${Icon} name="image" /><//>` : html`<${Icon} name=${KIND_ICONS[output.kind]} />`}
           </span>
         </button>
       </li>`,

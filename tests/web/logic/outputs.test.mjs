@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { costOf, fileNameOf, outputsOf, previewOf, webAddress } from '../../../web/logic/outputs.js';
+import { costOf, fileNameOf, isNamedByPage, outputsOf, previewOf, webAddress } from '../../../web/logic/outputs.js';
 
 const RESULT = { fileUrl: 'https://host/a.png', fileType: 'png', taskCostTime: '27', consumeCoins: '6' };
 const OUTPUT = {
@@ -23,6 +23,22 @@ test('an output of our own is shown and downloaded from here', () => {
   assert.equal(output.url, OUTPUT.url);
   assert.equal(output.downloadUrl, `${OUTPUT.url}&download=1`);
   assert.ok(output.isOurs && output.isKept && !output.isGone);
+});
+
+test('lists show the thumbnail, which is not there before an image is kept', () => {
+  const small = `${OUTPUT.url}&thumbnail=true`;
+  const [kept] = outputsOf({ outputs: [{ ...OUTPUT, thumbnail_url: small }] });
+  assert.deepEqual([kept.url, kept.thumbnailUrl], [OUTPUT.url, small]);
+  assert.equal(outputsOf({ outputs: [{ ...OUTPUT, thumbnail_url: null }] })[0].thumbnailUrl, OUTPUT.url);
+  assert.equal(outputsOf({ result_data: [RESULT] })[0].thumbnailUrl, RESULT.fileUrl);
+});
+
+test('the page names the files that it can save, others come as the service or RunningHub names them', () => {
+  const [output] = outputsOf({ result_data: [RESULT], outputs: [OUTPUT] });
+  assert.ok(isNamedByPage([output, { ...output, kind: 'video', bytes: 1000 }]));
+  assert.ok(!isNamedByPage([output, { ...output, bytes: 400_000_000 }]));
+  assert.ok(!isNamedByPage([output, { ...output, kind: 'video', bytes: null }]));
+  assert.ok(!isNamedByPage(outputsOf({ result_data: [RESULT] })));
 });
 
 test('a lost output is gone', () => {
