@@ -4,13 +4,16 @@ import { ConfirmDialog } from './dialogs/confirm.js';
 import { TokenDialog } from './dialogs/token.js';
 import { Gallery } from './gallery/gallery.js';
 import { Header } from './header/header.js';
+import { sources } from './state/apps.js';
 import { dismissToken, isConfigured, isLocked, isReachable, tokenRequest } from './state/connection.js';
 import { announcement, toast } from './state/notices.js';
 import { route } from './state/router.js';
-import { html, useEffect, useState } from './ui/html.js';
+import { html, useEffect } from './ui/html.js';
 import { t } from './ui/i18n.js';
 import { Icon } from './ui/icons.js';
+import { Lazy } from './ui/lazy.js';
 import { Button } from './ui/parts.js';
+import { loadStyles } from './ui/styles.js';
 
 const READ_AHEAD_MS = 1_500;
 
@@ -31,29 +34,40 @@ function skip(event) {
   document.getElementById('main').focus();
 }
 
-const loadWorkspace = () => import('./workspace/workspace.js').then((module) => module.Workspace);
-const loadUsage = () => import('./operator/usage_page.js').then((module) => module.UsagePage);
+const WORKSPACE_STYLES = ['workspace/workspace', 'form/form', 'result/result', 'history/history'];
+const styles = (names) => loadStyles(...names.map((name) => `/web/${name}.css`));
+
+async function loadWorkspace() {
+  const [{ Workspace }] = await Promise.all([
+    import('./workspace/workspace.js'),
+    styles(WORKSPACE_STYLES),
+  ]);
+  return Workspace;
+}
+
+async function loadUsage() {
+  const [{ UsagePage }] = await Promise.all([
+    import('./operator/usage_page.js'),
+    styles(['operator/operator', 'form/form']),
+  ]);
+  return UsagePage;
+}
 
 function Screen() {
   const { name } = route.value;
+  const isGalleryRead = sources.runninghub.isLoaded.value;
   // While a person looks at the gallery there is time for what comes next.
   useEffect(() => {
+    if (!isGalleryRead) return undefined;
     const timer = setTimeout(() => loadWorkspace().catch(() => {}), READ_AHEAD_MS);
     return () => clearTimeout(timer);
-  }, []);
+  }, [isGalleryRead]);
   if (name === 'gallery') return html`<${Gallery} />`;
-  if (name === 'usage') return html`<${Lazy} key="usage" load=${loadUsage} />`;
-  return html`<${Lazy} key="workspace" load=${loadWorkspace} />`;
+  if (name === 'usage') return html`<${Lazy} key="usage" load=${loadUsage}><${Loading} /><//>`;
+  return html`<${Lazy} key="workspace" load=${loadWorkspace}><${Loading} /><//>`;
 }
 
-/** A part of the page whose modules are fetched when it is first needed: the gallery is there sooner. */
-function Lazy({ load }) {
-  const [Part, setPart] = useState(null);
-  useEffect(() => {
-    load().then((loaded) => setPart(() => loaded));
-  }, []);
-  return Part ? html`<${Part} />` : html`<p class="page-loading" role="status">${t('loading')}</p>`;
-}
+const Loading = () => html`<p class="page-loading" role="status">${t('loading')}</p>`;
 
 const Banners = () => html`
   <div class="banners">

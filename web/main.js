@@ -3,16 +3,10 @@
 import { watchTokenLinks } from './service/token_link.js';
 import { App } from './app.js';
 import { startConnection } from './state/connection.js';
-import { startTelling } from './state/outcomes.js';
-import { reload, startFollowing, startRefreshing } from './state/tasks.js';
 import { html, render } from './ui/html.js';
 
 watchTokenLinks();
 startConnection();
-startRefreshing();
-startFollowing();
-startTelling();
-reload();
 const root = document.getElementById('root');
 root.replaceChildren();
 render(html`<${App} />`, root);

@@ -3,8 +3,8 @@
 import { STATUS_FILTERS } from '../logic/task_list.js';
 import { knownApps } from '../state/apps.js';
 import { isOperator } from '../state/connection.js';
+import { owners, readOwners } from '../state/owners.js';
 import { filters, NO_FILTERS, setFilters } from '../state/tasks.js';
-import { owners, readOwners } from '../state/users.js';
 import { html, useEffect, useId } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';

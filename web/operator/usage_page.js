@@ -6,11 +6,14 @@ import { isOperator } from '../state/connection.js';
 import { days, readUsage, showPeriod, usage, usageProblem } from '../state/usage.js';
 import { amount, longDuration } from '../ui/format.js';
 import { html, useEffect } from '../ui/html.js';
-import { t } from '../ui/i18n.js';
+import { addTexts, t } from '../ui/i18n.js';
 import { ProblemNote } from '../ui/parts.js';
+import { operatorTexts } from './texts.js';
 import { UsageChart } from './usage_chart.js';
 import { UsageTable } from './usage_table.js';
 import { Users } from './users.js';
+
+addTexts(operatorTexts);
 
 export function UsagePage() {
   const title = t(isOperator.value ? 'usageAndUsers' : 'usage');

@@ -1,7 +1,6 @@
 // Owns what can be done with a task in view: see its inputs, take them into the form, run it again, delete it.
 
 import { confirmed } from '../dialogs/confirm.js';
-import { DeliveriesDialog } from '../dialogs/deliveries.js';
 import { InputsDialog } from '../dialogs/inputs.js';
 import { isActive, isDeletable } from '../logic/statuses.js';
 import { appRoute, GALLERY, taskRoute } from '../logic/routes.js';
@@ -15,8 +14,11 @@ import { remove } from '../state/tasks.js';
 import { html, useState } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
+import { Lazy } from '../ui/lazy.js';
 import { Button, copyText, Menu } from '../ui/parts.js';
 import { isPhone, tab } from '../workspace/layout.js';
+
+const loadDeliveries = () => import('../dialogs/deliveries.js').then((module) => module.DeliveriesDialog);
 
 /** Puts a task's values into the form; what was there is replaced, so this is a button of its own. */
 export function useValues(task, form) {
@@ -39,7 +41,7 @@ export function TaskActions({ task, form, attempt }) {
         useValues(task, form);
       }} onClose=${close} />`
     }
-    ${dialog === 'deliveries' && html`<${DeliveriesDialog} task=${task} onClose=${close} />`}
+    ${dialog === 'deliveries' && html`<${Lazy} load=${loadDeliveries} task=${task} onClose=${close} />`}
   `;
 }
 

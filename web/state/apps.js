@@ -1,9 +1,8 @@
-// Owns the apps: their names, the lists of the gallery, and the one that is open.
+// Owns the apps: their names, the lists of the gallery, and which one is open (open_app.js opens it).
 
-import { getForm, listWebapps } from '../service/api.js';
+import { listWebapps } from '../service/api.js';
 import { remember, remembered } from '../service/storage.js';
 import { computed, signal } from '../ui/html.js';
-import { createForm } from './form.js';
 
 const PAGE = 24;
 const MOST_NAMES = 200;
@@ -61,30 +60,8 @@ export function sortBy(order) {
   return readApps(sources.runninghub);
 }
 
-function rememberNames(apps) {
+export function rememberNames(apps) {
   const named = apps.filter((app) => app.webappName).map((app) => [app.webappId, app.webappName]);
   names.value = Object.fromEntries([...Object.entries(names.value), ...named].slice(-MOST_NAMES));
   remember('appNames', names.value);
 }
-
-const forms = new Map();
-
-/** Opens an app's form; what was typed into it in this tab is still there. */
-export async function openApp(webappId) {
-  if (form.value?.app.webappId === webappId) return;
-  openProblem.value = null;
-  openingId.value = webappId;
-  try {
-    const opened = forms.get(webappId) ?? createForm(await getForm(webappId));
-    forms.set(webappId, opened);
-    rememberNames([opened.app]);
-    if (openingId.value === webappId) form.value = opened;
-  } catch (problem) {
-    if (openingId.value === webappId) openProblem.value = { problem, webappId };
-  } finally {
-    if (openingId.value === webappId) openingId.value = null;
-  }
-}
-
-/** The open form, if it is this app's. */
-export const formOf = (webappId) => (form.value?.app.webappId === webappId ? form.value : null);

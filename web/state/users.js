@@ -22,17 +22,6 @@ export async function readUsers() {
   }
 }
 
-/** Everybody who has run something, users of a login too. */
-export const owners = signal([]);
-
-export async function readOwners() {
-  const found = await service.getUsage({ group_by: 'owner' }).catch(() => ({ usage: [] }));
-  owners.value = found.usage
-    .map((row) => row.owner)
-    .filter(Boolean)
-    .sort();
-}
-
 /** Returns the token, which the service shows only this once. */
 export async function createUser(body) {
   const { token } = await service.createUser(body);

@@ -22,6 +22,9 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+/** The texts of a part of the page that arrives later. */
+export const addTexts = (more) => Object.assign(texts, more);
+
 export const hasText = (key) => key in texts;
 
 /** The one of two that fits the page's language, or the other where it is missing. */

@@ -1,12 +1,14 @@
 // Owns the row above the workspace: the app's cover and name, what it does, its code, the history.
 
 import { AboutDialog } from '../dialogs/about.js';
-import { CodeDialog } from '../dialogs/code.js';
 import { Cover } from '../gallery/app_card.js';
 import { html, useState } from '../ui/html.js';
 import { pick, t } from '../ui/i18n.js';
+import { Lazy } from '../ui/lazy.js';
 import { Button, IconButton } from '../ui/parts.js';
 import { isHistoryOpen, toggleHistory } from './layout.js';
+
+const loadCode = () => import('../dialogs/code.js').then((module) => module.CodeDialog);
 
 export function Heading({ form, name }) {
   const [dialog, setDialog] = useState(null);
@@ -37,7 +39,7 @@ export function Heading({ form, name }) {
         </button>
       </div>
       ${dialog === 'about' && html`<${AboutDialog} app=${app} onClose=${close} />`}
-      ${dialog === 'code' && html`<${CodeDialog} form=${form} onClose=${close} />`}
+      ${dialog === 'code' && html`<${Lazy} load=${loadCode} form=${form} onClose=${close} />`}
     </div>
   `;
 }

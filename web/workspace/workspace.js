@@ -5,10 +5,20 @@ import { History } from '../history/history.js';
 import { GALLERY } from '../logic/routes.js';
 import { isActive } from '../logic/statuses.js';
 import { Result } from '../result/result.js';
-import { appName, formOf, openApp, openingId, openProblem } from '../state/apps.js';
+import { appName, openingId, openProblem } from '../state/apps.js';
+import { formOf, openApp } from '../state/open_app.js';
+import { startTelling } from '../state/outcomes.js';
 import { readUsual } from '../state/runs.js';
 import { route } from '../state/router.js';
-import { closeTask, knownTask, viewed, viewTask } from '../state/tasks.js';
+import {
+  closeTask,
+  knownTask,
+  reload,
+  startFollowing,
+  startRefreshing,
+  viewed,
+  viewTask,
+} from '../state/tasks.js';
 import { html, useEffect, useRef } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
@@ -20,9 +30,22 @@ import { useTitle } from './title.js';
 const TABS = ['form', 'result', 'history'];
 const TAB_ICONS = { form: 'list', result: 'image', history: 'history' };
 
+let hasStarted = false;
+
+/** Tasks are read and followed from when the workspace is first shown: the gallery needs none. */
+function startOnce() {
+  if (hasStarted) return;
+  hasStarted = true;
+  startRefreshing();
+  startFollowing();
+  startTelling();
+  reload();
+}
+
 export function Workspace() {
   const { name, id } = route.value;
   const webappId = useWebappId(name, id);
+  useEffect(startOnce, []);
   useEffect(() => {
     if (name === 'task') viewTask(id);
     else closeTask();

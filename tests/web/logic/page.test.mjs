@@ -8,7 +8,10 @@ import { matchesSearch, promptOf } from '../../../web/logic/prompts.js';
 import { appRoute, parseRoute, taskRoute } from '../../../web/logic/routes.js';
 import { snippetOf } from '../../../web/logic/snippets.js';
 import { fingerprintOf, submissionOf } from '../../../web/logic/submission.js';
-import { texts } from '../../../web/ui/texts.js';
+import { operatorTexts } from '../../../web/operator/texts.js';
+import { texts as firstTexts } from '../../../web/ui/texts.js';
+
+const texts = { ...firstTexts, ...operatorTexts };
 
 const item = (fieldName, fieldValue, fieldType = 'STRING') => ({
   nodeId: '1',
