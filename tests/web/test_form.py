@@ -239,6 +239,27 @@ def test_four_runs_with_new_seeds_are_one_batch(open_page: Visits, service: Runn
     assert "669816362794144" in seeds
 
 
+def test_a_batch_has_one_progress_and_is_cancelled_as_one(
+    open_page: Visits, service: Running, simulator: Running
+) -> None:
+    switch(simulator, slots=1, run_time=60)
+    visit = open_page(service)
+    visit.open_app(TEXT_TO_IMAGE)
+    visit.page.click(".batch .menu-button")
+    visit.page.get_by_label("List for “Positive prompt (English)”").fill("a cat\na dog\na bird")
+    visit.page.keyboard.press("Control+Enter")
+    progress = visit.page.locator("#batch-progress")
+    expect(progress).to_have_text("0 of 3 finished")
+    expect(visit.page.locator("#batch .strip-item")).to_have_count(3)
+    visit.expect_status("RUNNING")
+    visit.check_accessibility()
+    visit.page.click(".batch-summary button:has-text('Cancel all')")
+    expect(progress).to_have_text("3 of 3 finished · 3 cancelled", timeout=10_000)
+    expect(visit.page.locator(".batch-summary button")).to_have_count(0)
+    tasks = httpx.get(f"{service.url}/tasks").json()["tasks"]
+    assert [task["status"] for task in tasks] == ["CANCELLED"] * 3
+
+
 def test_a_list_of_prompts_makes_a_run_of_each(open_page: Visits, service: Running) -> None:
     visit = open_page(service)
     visit.open_app(TEXT_TO_IMAGE)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.processes import Running, free_port, start_service
+from tests.processes import API_KEY, Running, free_port, start_service
 from tests.web.conftest import (
     ALWAYS_FAILS,
     AUDIO,
@@ -171,6 +171,78 @@ def test_a_full_queue_is_a_wait_and_no_error(open_page: Visits, service: Running
     visit.expect_status("PENDING")
     expect(visit.page.locator(".run-left")).to_contain_text("Number 1 in the queue")
     visit.expect_picture()
+
+
+def test_a_task_without_balance_waits_and_says_so_in_words(
+    open_page: Visits, service: Running, simulator: Running
+) -> None:
+    switch(simulator, accounts={API_KEY: {"coins": 0}})
+    visit = open_page(service)
+    visit.open_app(TEXT_TO_IMAGE)
+    visit.run()
+    visit.expect_status("PENDING")
+    expect(visit.page.locator(".run-state .alert")).to_contain_text("do not submit it again")
+    expect(visit.page.locator(".run-state .alert")).to_contain_text("next try at")
+    expect(visit.page.locator(".account .dot")).to_have_class("dot bad")
+    visit.check_accessibility()
+    switch(simulator, accounts={})
+    visit.page.click("#task-actions button:has-text('Cancel')")
+    visit.expect_status("CANCELLED")
+
+
+def test_the_gallery_is_sorted_searched_and_continued(open_page: Visits, service: Running) -> None:
+    apps = [
+        {"webappId": str(number), "webappName": f"App {number}", "description": "", "cover": None, "tasks": 0}
+        for number in range(30)
+    ]
+    asked: list[str] = []
+
+    def list_apps(route: Route) -> None:
+        asked.append(route.request.url)
+        start = 24 if "cursor=" in route.request.url else 0
+        page = apps[start : start + 24]
+        route.fulfill(json={"webapps": page, "next_cursor": None if start else "further"})
+
+    visit = open_page(service)
+    visit.page.route("**/webapps?source=runninghub*", list_apps)
+    visit.page.reload()
+    cards = visit.page.locator("[data-source=runninghub] .card")
+    expect(cards).to_have_count(24)
+    place = "document.querySelector('.gallery-page').scrollTop"
+    visit.page.click(".load-more")
+    expect(cards).to_have_count(30)
+    assert visit.page.evaluate(place) > 0
+    visit.page.fill("#app-id", "App 29")
+    expect(cards).to_have_count(1)
+    visit.page.fill("#app-id", "")
+    visit.page.click(".segments button:has-text('New')")
+    expect(cards).to_have_count(24)
+    assert "sort=NEWEST" in asked[-1]
+
+
+def test_the_end_is_told_outside_a_hidden_page(
+    open_page: Visits, service: Running, simulator: Running
+) -> None:
+    switch(simulator, run_time=1.5)
+    visit = open_page(service, permissions=["notifications"])
+    visit.page.add_init_script(
+        "window.told = [];"
+        "window.Notification = class extends EventTarget {"
+        "  static permission = 'granted'; static requestPermission = async () => 'granted';"
+        "  constructor(title, options) { super(); told.push(title, options.body); } }"
+    )
+    visit.page.reload()
+    visit.open_app(TEXT_TO_IMAGE)
+    visit.page.get_by_label(PROMPT).fill("a lighthouse")
+    visit.run()
+    visit.page.click(".notify")
+    expect(visit.page.locator(".notify")).to_have_attribute("aria-pressed", "true")
+    # As another tab in front does; the page lets go of its stream and reads the task when it is back.
+    visit.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    expect(visit.page).to_have_title(re.compile("^Done"), timeout=10_000)
+    title, body = visit.page.evaluate("told")
+    assert title.startswith("Done")
+    assert body == "a lighthouse"
 
 
 def test_a_running_task_is_cancelled(open_page: Visits, service: Running, simulator: Running) -> None:
