@@ -4,7 +4,7 @@ Start it with `uvicorn main:app`, or with `python main.py`, which listens at HOS
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -81,7 +81,7 @@ from errors import (
 from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
-from models import Kind, Output, Task, TaskStatus
+from models import Kind, Output, Task, TaskStatus, utc_now_ms
 from services import Services, running
 from task_service import require_may_run
 from tasks.poll_schedule import expected_seconds
@@ -112,7 +112,7 @@ UPLOAD_BODY = {
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     hide_secrets_in_spans()
-    async with running(app.state.settings, body_of_format) as services:
+    async with running(app.state.settings, body_of_format, clock=app.state.clock) as services:
         app.state.services = services
         _log_start(app.state.settings)
         yield
@@ -351,8 +351,8 @@ async def settle_task(
     return await task_response(services, task)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application; one per process."""
+def create_app(settings: Settings, *, clock: Callable[[], int] = utc_now_ms) -> FastAPI:
+    """The ASGI application; one per process. `clock`: milliseconds since 1970."""
     configure_logging(settings)
     routers = (
         router,
@@ -371,6 +371,7 @@ def create_app(settings: Settings) -> FastAPI:
     routes = [route for each in routers for route in each.routes] + runninghub_compat.ROUTES
     app = FastAPI(routes=routes, lifespan=lifespan, telemetry=TELEMETRY, docs_url=None, redoc_url=None)
     app.state.settings = settings
+    app.state.clock = clock
     app.state.tokens = Tokens(settings)
     app.state.rate_limiter = RateLimiter(settings)
     install_document(app, settings)

@@ -27,7 +27,7 @@ from files.s3_store import S3Location, S3Store
 from files.thumbnails import ThumbnailMaker
 from forms.app_hosts import AppHosts
 from forms.cache import FormCache
-from models import Output, Task, WebhookEvent
+from models import Output, Task, WebhookEvent, utc_now_ms
 from runninghub.accounts import Accounts
 from runninghub.client import Pools, open_pools
 from secret_key import SecretKey
@@ -92,8 +92,13 @@ class Services:
 
 
 @asynccontextmanager
-async def running(settings: Settings, webhook_body: WebhookBody) -> AsyncIterator[Services]:
-    """Open the database, start the loops, and stop both in the right order. Raises StartRefused."""
+async def running(
+    settings: Settings, webhook_body: WebhookBody, *, clock: Callable[[], int] = utc_now_ms
+) -> AsyncIterator[Services]:
+    """Open the database, start the loops, and stop both in the right order. Raises StartRefused.
+
+    `clock` (milliseconds since 1970) is the time of all rows, links and leases.
+    """
     _check_database_url(settings)
     async with AsyncExitStack() as stack:
         try:
@@ -102,7 +107,7 @@ async def running(settings: Settings, webhook_body: WebhookBody) -> AsyncIterato
             secret = _secret_key(settings)
             worker = f"{os.getpid()}-{secrets.token_hex(4)}"
             database = await stack.enter_async_context(
-                Database(settings.database_path, worker=worker, user_limits=settings.user_limits)
+                Database(settings.database_path, worker=worker, user_limits=settings.user_limits, clock=clock)
             )
         except (DatabaseRefused, OSError, ValueError) as exc:
             raise StartRefused(

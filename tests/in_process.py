@@ -1,7 +1,7 @@
 """The service in this process, for tests of its routes: the real app and lifespan, without a socket."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,22 @@ import httpx
 
 from config import Settings
 from main import create_app
+from models import utc_now_ms
 from tests.processes import API_KEY
 
 
-@asynccontextmanager
-async def serving(simulator_url: str, directory: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+def serving(
+    simulator_url: str, directory: Path, **settings: Any
+) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """A client of a service on `tasks.db` in `directory`; `settings` by their names in small letters."""
+    return serving_at(utc_now_ms, simulator_url, directory, **settings)
+
+
+@asynccontextmanager
+async def serving_at(
+    clock: Callable[[], int], simulator_url: str, directory: Path, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """As `serving`, by another clock (milliseconds since 1970)."""
     defaults: dict[str, Any] = {
         "_env_file": None,
         "runninghub_api_key": API_KEY,
@@ -24,7 +34,7 @@ async def serving(simulator_url: str, directory: Path, **settings: Any) -> Async
         "poll_interval_s": 0.05,
         "poll_interval_max_s": 0.1,
     }
-    app = create_app(Settings(**defaults | settings))
+    app = create_app(Settings(**defaults | settings), clock=clock)
     # What escapes the app is answered as the server would, so that a test sees the answer and not the cause.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

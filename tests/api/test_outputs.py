@@ -16,9 +16,10 @@ import httpx
 import pytest
 from PIL import Image
 
+from models import utc_now_ms
 from secret_key import SecretKey
-from simulator.apps import IMAGE_TO_IMAGE, TEXT_TO_IMAGE, VIDEO
-from tests.in_process import serving
+from simulator.apps import AUDIO, IMAGE_TO_IMAGE, TEXT_TO_IMAGE, VIDEO
+from tests.in_process import serving, serving_at
 from tests.processes import Running, start_simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
@@ -221,6 +222,30 @@ async def test_a_kept_result_outlives_runninghubs_link(
     assert (await board.get(task["result_data"][0]["fileUrl"])).status_code == 403
     response = await client.get(task["outputs"][0]["url"])
     assert (response.status_code, len(response.content)) == (200, task["outputs"][0]["bytes"])
+
+
+def a_day_later() -> int:
+    return utc_now_ms() + 25 * 3600 * 1000
+
+
+async def test_a_day_later_all_results_of_the_demo_still_show(
+    service: Service, board: httpx.AsyncClient
+) -> None:
+    async with service() as client:
+        tasks = [await kept(client, app) for app in (TEXT_TO_IMAGE, WITH_TEXT, AUDIO, VIDEO)]
+    await switch(board, files_ttl=0)
+    async with serving_at(a_day_later, service.simulator_url, service.folder) as client:
+        listed = {task["id"]: task for task in (await client.get("/tasks")).json()["tasks"]}
+        for task in tasks:
+            assert_problem(await client.get(task["outputs"][0]["url"]), "forbidden", 403)
+            for output in listed[task["id"]]["outputs"]:
+                response = await client.get(output["url"])
+                assert (response.status_code, output["state"]) == (200, "KEPT")
+                assert sha256(response.content).hexdigest() == output["sha256"]
+        picture = listed[tasks[0]["id"]]["outputs"][0]
+        assert (await client.get(picture["thumbnail_url"])).headers["content-type"] == "image/webp"
+        archive = await client.get(f"/tasks/{tasks[1]['id']}/outputs.zip")
+        assert len(zipfile.ZipFile(io.BytesIO(archive.content)).namelist()) == 2
 
 
 # Links
