@@ -754,6 +754,22 @@ export interface components {
             calls_per_minute?: number | null;
         };
         /**
+         * LimitsResponse
+         * @description The user's own limits; null: the setting applies.
+         */
+        LimitsResponse: {
+            /** Max Active Tasks */
+            max_active_tasks: number | null;
+            /** Max Pending Tasks */
+            max_pending_tasks: number | null;
+            /** Tasks Per Day */
+            tasks_per_day: number | null;
+            /** Coins Per Month */
+            coins_per_month: number | null;
+            /** Calls Per Minute */
+            calls_per_minute: number | null;
+        };
+        /**
          * ListedWebapp
          * @description One app; its form is at `/get_node_info`.
          */
@@ -1440,13 +1456,7 @@ export interface components {
             created_at: string;
             /** Expires At */
             expires_at: string | null;
-            /**
-             * Limits
-             * @description The user's own; null: the setting applies.
-             */
-            limits: {
-                [key: string]: number | null;
-            };
+            limits: components["schemas"]["LimitsResponse"];
             /** Webapp Ids */
             webapp_ids: string[] | null;
         };
@@ -1461,13 +1471,7 @@ export interface components {
             created_at: string;
             /** Expires At */
             expires_at: string | null;
-            /**
-             * Limits
-             * @description The user's own; null: the setting applies.
-             */
-            limits: {
-                [key: string]: number | null;
-            };
+            limits: components["schemas"]["LimitsResponse"];
             /** Webapp Ids */
             webapp_ids: string[] | null;
             /**

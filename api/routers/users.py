@@ -70,11 +70,21 @@ class NewUserRequest(UserChanges):
     name: UserName
 
 
+class LimitsResponse(BaseModel):
+    """The user's own limits; null: the setting applies."""
+
+    max_active_tasks: int | None
+    max_pending_tasks: int | None
+    tasks_per_day: int | None
+    coins_per_month: float | None
+    calls_per_minute: int | None
+
+
 class UserResponse(BaseModel):
     name: str
     created_at: Time
     expires_at: Time | None
-    limits: dict[str, float | None] = Field(description="The user's own; null: the setting applies.")
+    limits: LimitsResponse
     webapp_ids: list[str] | None
 
     @classmethod
@@ -83,7 +93,7 @@ class UserResponse(BaseModel):
             name=user.name,
             created_at=user.created_at,
             expires_at=None if user.expires_ms is None else rfc3339(user.expires_ms),
-            limits=asdict(user.limits),
+            limits=LimitsResponse(**asdict(user.limits)),
             webapp_ids=None if user.webapp_ids is None else list(user.webapp_ids),
             **members,
         )

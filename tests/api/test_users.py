@@ -64,6 +64,7 @@ async def test_a_user_is_created_listed_changed_and_deleted(served: Served) -> N
         "limits": limits | {"tasks_per_day": None, "max_active_tasks": 1.0},
         "webapp_ids": None,
     }
+    assert '"max_active_tasks":1,' in changed.text, "a number of tasks has no decimal point"
     assert (await served.call(OPERATOR_TOKEN, "DELETE", "/users/ann@x.org")).status_code == 204
     assert (await served.call(OPERATOR_TOKEN, "GET", "/users")).json() == {"users": []}
 
