@@ -3,10 +3,10 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 SIMULATOR_PORT ?= 9000
-# Many tests wait for processes: two files at a time are faster even on two cores. 0: one after the other.
-TEST_WORKERS ?= 2
+# Many tests wait for processes: three files at a time are faster even on two cores. 0: one after the other.
+TEST_WORKERS ?= 3
 BIN := .venv/bin
-PARALLEL := -n $(TEST_WORKERS) --dist loadfile
+PARALLEL := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo run test units check format chaos outage bench fuzz client screenshots lock clean
 

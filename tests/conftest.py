@@ -29,7 +29,7 @@ from tasks.submitter import Submitter
 from transitions import Accepted
 from webapp_service import WebappService
 
-pytest_plugins = ["tests.no_skips", "tests.log_capture"]
+pytest_plugins = ["tests.no_skips", "tests.order", "tests.log_capture"]
 
 API_KEY = "0123456789abcdef0123456789abcdef"
 RUNNINGHUB_URL = "http://runninghub.test"
