@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Protocol, Self
@@ -139,6 +139,11 @@ def _json_or_none(value: Json | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def _columns(row: NewTask | AccountRow | LimiterRow) -> dict[str, Any]:
+    """A row's values by column name; `asdict` would copy every value of a node list as well."""
+    return {column.name: getattr(row, column.name) for column in fields(row)}
+
+
 def _from_json(text: str) -> Json:
     try:
         return from_json(text)  # five times as fast
@@ -259,7 +264,7 @@ class Database:
         self.engine.require_no_fault()
         now = self.clock()
         values = {
-            **asdict(new),
+            **_columns(new),
             **{name: _json_or_none(getattr(new, name)) for name in ("node_info", "run_options", "metadata")},
             "at": rfc3339(now),
             "now": now,
@@ -520,9 +525,9 @@ class Database:
         active = _view([], [], counts).count(ACTIVE, name, instance_type)
         new_account, new_limiter = update(account, limiter, active, now)
         if new_account != account:
-            await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(new_account))
+            await connection.execute_fetchall(queries.UPSERT_ACCOUNT, _columns(new_account))
         if new_limiter != limiter:
-            await connection.execute_fetchall(queries.UPSERT_LIMITER, asdict(new_limiter))
+            await connection.execute_fetchall(queries.UPSERT_LIMITER, _columns(new_limiter))
 
     async def import_task(
         self, task_id: str, runninghub_task_id: str, *, account: str, key_fingerprint: str
@@ -597,7 +602,7 @@ class Database:
             account = next((_account(row) for row in rows), AccountRow(name))
             changed = update(account)
             if changed != account:
-                await connection.execute_fetchall(queries.UPSERT_ACCOUNT, asdict(changed))
+                await connection.execute_fetchall(queries.UPSERT_ACCOUNT, _columns(changed))
             return changed
 
         account = await self.engine.write(statements)
@@ -613,7 +618,7 @@ class Database:
                 limiter = _limiter(row)
                 changed = update(limiter) if limiter.account == account else limiter
                 if changed != limiter:
-                    await connection.execute_fetchall(queries.UPSERT_LIMITER, asdict(changed))
+                    await connection.execute_fetchall(queries.UPSERT_LIMITER, _columns(changed))
 
         await self.engine.write(statements)
 

@@ -6,13 +6,26 @@ import sys
 import time
 from pathlib import Path
 
-from bench import first_release, freshness, outputs, reads, relay, start, submits, uploads, watch, webhook
+from bench import (
+    first_release,
+    freshness,
+    outputs,
+    reads,
+    relay,
+    slots,
+    start,
+    submits,
+    uploads,
+    watch,
+    webhook,
+)
 from bench.report import QUICK, Findings, Scale, as_markdown
 
 QUESTIONS = {
     "first_release": first_release.measure,
     "reads": reads.measure,
     "submits": submits.measure,
+    "slots": slots.measure,
     "relay": relay.measure,
     "uploads": uploads.measure,
     "outputs": outputs.measure,
