@@ -376,7 +376,7 @@ class OutputState(StrEnum):
 class NewOutput:
     """A result as RunningHub returned it; `n` is its place in `result_data`.
 
-    It has a `source_url`, or a `text` that needs no copy, or neither: then it is LOST.
+    It has a `source_url`, or a `text` (of any length) that needs no copy, or neither: then it is LOST.
     """
 
     n: int
@@ -394,7 +394,7 @@ class Output:
 
     `storage_key` names the file where it is kept, or will be. `attempts` counts the leases: it tells the
     worker that has the row from one whose lease has expired. `failures` counts the downloads that failed.
-    `thumbnail_size` (bytes) is None where there is no thumbnail.
+    `thumbnail_size` (bytes) is None where there is no thumbnail. `text` is None over MAX_TEXT_BYTES.
     """
 
     task_id: str

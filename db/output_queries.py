@@ -1,7 +1,11 @@
 """Every SQL statement about kept outputs, with named parameters."""
 
+from models import MAX_TEXT_BYTES
+
+# A list of tasks must not read long texts, which are not shown there.
 OUTPUT_COLUMNS = (
-    "task_id, n, state, source_url, file_type, media_type, node_id, size, sha256, text, storage_key,"
+    "task_id, n, state, source_url, file_type, media_type, node_id, size, sha256,"
+    f" CASE WHEN size <= {MAX_TEXT_BYTES} THEN text END AS text, storage_key,"
     " attempts, failures, expires_ms, thumbnail_size"
 )
 # What is being copied is guarded by its attempt: a worker whose lease has expired changes nothing any more.
@@ -18,6 +22,7 @@ SELECT_OF_TASKS = f"""
     SELECT {OUTPUT_COLUMNS} FROM outputs WHERE task_id IN (SELECT value FROM json_each(:task_ids))
     ORDER BY task_id, n
 """
+SELECT_TEXT = "SELECT text FROM outputs WHERE task_id = :task_id AND n = :n"
 HAS_DUE = "SELECT 1 FROM outputs WHERE next_try_ms <= :now LIMIT 1"
 LEASE_DUE = f"""
     UPDATE outputs SET attempts = attempts + 1, next_try_ms = :lease_until

@@ -65,6 +65,11 @@ class OutputRows:
         """By task id; a task without outputs is not in it."""
         return await self._read(set(task_ids))
 
+    async def text(self, output: Output) -> str:
+        """The whole text of an output that is kept in its row; `Output.text` has none that is long."""
+        values = {"task_id": output.task_id, "n": output.n}
+        return "".join([row["text"] or "" for row in await self._engine.read(queries.SELECT_TEXT, values)])
+
     async def _read(self, task_ids: set[str]) -> dict[str, list[Output]]:
         found: dict[str, list[Output]] = {}
         for row in await self._engine.read(queries.SELECT_OF_TASKS, {"task_ids": json.dumps(list(task_ids))}):

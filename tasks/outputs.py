@@ -16,7 +16,7 @@ from errors import (
 from files.media_types import media_type_of
 from files.output_store import ByteStream, FileMissing, OutputStore, StoreUnavailable, thumbnail_key
 from files.result_download import Download, DownloadFailed, ResultDownloader, ResultNotAllowed
-from models import MAX_TEXT_BYTES, Json, NewOutput, Output, OutputState, Task, TaskStatus
+from models import Json, NewOutput, Output, OutputState, Task, TaskStatus
 from secret_key import SecretKey
 
 # The value of OUTPUTS_URL that turns keeping off.
@@ -38,8 +38,6 @@ def _new_output(n: int, result: dict[str, Any], *, is_kept: bool) -> NewOutput:
     url = _text(result.get("fileUrl")) or _text(result.get("url"))
     file_type = _text(result.get("fileType")) or _text(result.get("outputType"))
     text = None if url else _text(result.get("text"))
-    if text and len(text.encode()) > MAX_TEXT_BYTES:
-        text = None
     return NewOutput(
         n=n,
         state=_first_state(url, text, is_kept=is_kept),
@@ -126,7 +124,8 @@ class Outputs:
         Raises OutputUnavailable where the store does not work and RunningHub's link has expired.
         """
         if output.storage_key is None:
-            return _Bytes((output.text or "").encode()[start:stop])
+            text = await self._rows.text(output) if output.text is None else output.text
+            return _Bytes(text.encode()[start:stop])
         try:
             if self._store is None:
                 raise FileMissing

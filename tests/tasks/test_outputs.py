@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from database import Database
+from db.engine import Connection
 from errors import (
     AppError,
     Forbidden,
@@ -30,6 +31,7 @@ from tests.files.file_host import file_host, response
 pytestmark = pytest.mark.anyio
 
 S = OutputState
+LONG_TEXT = "x" * (MAX_TEXT_BYTES + 1)
 
 
 # What RunningHub returns
@@ -51,7 +53,7 @@ S = OutputState
             NewOutput(0, S.KEPT, "text/plain", None, "txt", "9", "a cat"),
         ),
         ({"fileUrl": 5, "fileType": None}, NewOutput(0, S.LOST, "text/plain")),
-        ({"text": "x" * (MAX_TEXT_BYTES + 1)}, NewOutput(0, S.LOST, "text/plain")),
+        ({"text": LONG_TEXT}, NewOutput(0, S.KEPT, "text/plain", text=LONG_TEXT)),
     ],
 )
 def test_a_result_becomes_an_output(result: dict[str, Any], expected: NewOutput) -> None:
@@ -112,6 +114,29 @@ async def test_a_store_that_is_down_is_replaced_by_runninghub_while_its_link_wor
         with pytest.raises(OutputUnavailable) as raised:
             await outputs.open_kept(output(expires_ms=clock()), 0, 5)
         assert (raised.value.status_code, raised.value.retry_after) == (503, 5)
+
+
+async def test_a_long_text_is_read_from_its_row_and_not_with_its_task(
+    database: Database, clock: Clock
+) -> None:
+    texts = [LONG_TEXT[1:], LONG_TEXT]
+
+    async def statements(connection: Connection) -> None:
+        await database.outputs.insert(
+            connection, "task-1", new_outputs([{"text": text} for text in texts], is_kept=True)
+        )
+
+    await database.engine.write(statements)
+    rows = await database.outputs.of_task("task-1")
+    assert [(row.state, row.size, row.text) for row in rows] == [
+        (S.KEPT, MAX_TEXT_BYTES, texts[0]),
+        (S.KEPT, MAX_TEXT_BYTES + 1, None),
+    ]
+    async with reading(database, clock, None) as outputs:
+        for row, text in zip(rows, texts, strict=True):
+            source = await outputs.open_kept(row, 0, len(text))
+            assert source is not None
+            assert b"".join([chunk async for chunk in source]) == text.encode()
 
 
 async def test_a_thumbnail_in_a_store_that_is_down_is_unavailable(
