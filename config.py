@@ -246,6 +246,7 @@ class Settings(BaseSettings):
     webhook_secret: WebhookSecrets = ()
     webhook_allow_private: bool = False
     node_info_ttl_s: Annotated[float, Field(ge=0, le=86_400)] = 300
+    progress: bool = False
     public_url: OptionalUrl = None
     rate_limit_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper_case)] = "INFO"

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Protocol, Self
@@ -36,6 +36,7 @@ from models import (
     NewTask,
     SubmitView,
     Task,
+    TaskProgress,
     TaskStatus,
     UserLimits,
     WebhookEvent,
@@ -807,6 +808,24 @@ class Database:
         parameters = {"before": before_seq, "limit": limit, "owner": owner}
         rows = await self.engine.scan(queries.SELECT_USED_WEBAPPS, parameters)
         return [UsedWebapp(**dict(zip(row.keys(), row, strict=True))) for row in rows]
+
+    async def store_progress(self, steps: Mapping[str, TaskProgress]) -> set[str]:
+        """Store how far tasks are, by id; returns the ids of those that are still running."""
+        at = rfc3339(self.clock())
+        # In one order for all workers, so that none waits for another that waits for it.
+        rows = [
+            {"id": task_id, "progress": json.dumps(asdict(step)), "at": at}
+            for task_id, step in sorted(steps.items())
+        ]
+
+        async def statements(connection: Connection) -> set[str]:
+            running: set[str] = set()
+            for row in rows:
+                updated = await connection.execute_fetchall(queries.STORE_PROGRESS, row)
+                running.update(found["id"] for found in updated)
+            return running
+
+        return await self.engine.write(statements)
 
     async def versions(self, task_ids: Iterable[str]) -> dict[str, int]:
         """How often each of these tasks has changed."""

@@ -78,6 +78,15 @@ class CancelReason(StrEnum):
     DEADLINE = "deadline"
 
 
+@dataclass(frozen=True, slots=True)
+class TaskProgress:
+    """The step of the node that a run is at, as RunningHub's WebSocket reports it."""
+
+    value: int
+    max: int
+    node_id: str | None
+
+
 class Task(NamedTuple):
     """One row of `tasks`. JSON columns are decoded; `*_ms` are milliseconds since 1970 (UTC).
 
@@ -123,6 +132,7 @@ class Task(NamedTuple):
     error: dict[str, str] | None
     node_errors: dict[str, str] | None
     cost: dict[str, str | None] | None
+    progress: dict[str, Json] | None
     request_digest: str | None
     cancel_reason: CancelReason | None
     is_cancel_confirmed: bool

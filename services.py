@@ -30,6 +30,7 @@ from forms.cache import FormCache
 from models import Output, Task, WebhookEvent, utc_now_ms
 from runninghub.accounts import Accounts
 from runninghub.client import Pools, open_pools
+from runninghub.progress_stream import ProgressStreams
 from secret_key import SecretKey
 from task_service import TaskService
 from tasks.account_monitor import AccountMonitor
@@ -39,6 +40,7 @@ from tasks.output_copier import COPIES_AT_ONCE, OutputCopier
 from tasks.outputs import OUTPUTS_NOT_KEPT, Outputs
 from tasks.poll_schedule import PollSchedule
 from tasks.poller import LEASE_MARGIN_S, Poller
+from tasks.progress_follower import ProgressFollower
 from tasks.retention import Retention
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
@@ -87,6 +89,8 @@ class Services:
     secret: SecretKey
     authenticator: Authenticator
     jwks: Jwks | None
+    progress_streams: ProgressStreams | None
+    progress_follower: ProgressFollower | None
     webhook_sender: WebhookSender | None
     webhook_receivers: Receivers | None
 
@@ -117,6 +121,8 @@ async def running(
         services = build(settings, secret, database, pools, webhook_body)
         for downloads in services.downloads:
             await stack.enter_async_context(downloads)
+        if services.progress_streams:
+            await stack.enter_async_context(services.progress_streams)
         if services.webhook_receivers:
             await stack.enter_async_context(services.webhook_receivers)
         fingerprints = {account.name: account.key_fingerprint for account in services.accounts.all}
@@ -184,7 +190,9 @@ def build(
     schedule = PollSchedule(run_times, settings, database.clock)
     lease_ms = int((settings.runninghub_timeout_s + LEASE_MARGIN_S) * 1000)
     monitor = AccountMonitor(database, webapps, accounts, planner, lease_ms=lease_ms)
-    submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret)
+    streams = ProgressStreams() if settings.progress else None
+    progress = ProgressFollower(database, streams) if streams else None
+    submitter = Submitter(database, webapps, accounts, planner, monitor, settings, secret, progress)
     receivers = (
         Receivers(may_be_private=settings.webhook_allow_private, at_once=AT_ONCE)
         if settings.webhook_secret
@@ -202,6 +210,7 @@ def build(
         secret,
         settings,
         receivers=receivers,
+        progress=progress,
         monotonic=monotonic,
     )
     poller = Poller(database, tasks, submitter, schedule, lease_s=settings.runninghub_timeout_s)
@@ -262,6 +271,8 @@ def build(
         secret=secret,
         authenticator=Authenticator(database.users, verifier),
         jwks=jwks,
+        progress_streams=streams,
+        progress_follower=progress,
         webhook_sender=sender,
         webhook_receivers=receivers,
     )
@@ -319,6 +330,8 @@ async def _working(services: Services) -> AsyncIterator[None]:
     ]
     if services.output_copier:
         loops.append(asyncio.create_task(services.output_copier.run()))
+    if services.progress_follower:
+        loops.append(asyncio.create_task(services.progress_follower.run()))
     if services.webhook_sender:
         loops.append(asyncio.create_task(services.webhook_sender.run()))
 

@@ -53,6 +53,7 @@ from secret_key import SecretKey
 from tasks.account_monitor import AccountMonitor
 from tasks.outputs import OUTPUTS_NOT_KEPT, new_outputs
 from tasks.poll_schedule import PollSchedule
+from tasks.progress_follower import ProgressFollower
 from tasks.submit_limiter import after_slot_freed
 from tasks.submitter import Submitter
 from transitions import (
@@ -159,6 +160,7 @@ class TaskService:
         settings: Settings,
         *,
         receivers: Receivers | None = None,
+        progress: ProgressFollower | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -172,6 +174,7 @@ class TaskService:
         self._secret = secret
         self._settings = settings
         self._receivers = receivers
+        self._progress = progress
         self._monotonic = monotonic
         self._not_known_at: LRUCache[str, float] = LRUCache(REMEMBERED_HOSTS)
         self._file_hosts: LRUCache[str, str] = LRUCache(REMEMBERED_HOSTS)
@@ -491,10 +494,17 @@ class TaskService:
             and (not task.lost_responses)
         ):
             await self._database.reschedule(task, event.next_poll_ms)
+            self._follow(task, account, result)
             return
         stored = await self._database.store(task.id, event, limits=_if_ended(event))
         if stored and stored.status.is_final:
             await self._ended(stored)
+        elif stored:
+            self._follow(stored, account, result)
+
+    def _follow(self, task: Task, account: Account, result: PollResult) -> None:
+        if self._progress:
+            self._progress.follow(task, result.progress_url, account.base_url)
 
     async def _next_poll_ms(self, task: Task, status: TaskStatus | None = None) -> int:
         next_poll_ms = await self._schedule.next_poll_ms(task, status)
@@ -531,6 +541,8 @@ class TaskService:
         else:
             log.info("task ended", extra=extra)
         self._schedule.run_times.forget(task)
+        if self._progress:
+            self._progress.stop(task.id)
         if task.running_ms or task.accepted_ms:
             began_ms = task.running_ms or task.accepted_ms or 0
             self._monitor.run_ended(max(0, self._database.clock() - began_ms) / 1000)

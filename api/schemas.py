@@ -421,6 +421,14 @@ def _constructed(model: type[Model], values: dict[str, Any]) -> Model:
     return constructed
 
 
+class ProgressResponse(BaseModel):
+    """The step of the node that a run is at."""
+
+    value: int
+    max: int
+    node_id: str | None
+
+
 class TaskResponse(BaseModel):
     """A task as this service's database has it."""
 
@@ -439,6 +447,9 @@ class TaskResponse(BaseModel):
     waiting: WaitingResponse | None = Field(description="Why a PENDING task is not running.")
     queue_position: int | None = Field(description="While PENDING: 1 is next.")
     expected_seconds: int | None = Field(description="The usual run time of this app.")
+    progress: ProgressResponse | None = Field(
+        description="While RUNNING, with PROGRESS=true, where RunningHub reports steps; otherwise null."
+    )
     outputs: list[OutputResponse] = Field(description="The result files; empty until SUCCESS.")
     cost: Cost | None = Field(description="What RunningHub charged for the task; null where it does not say.")
     metadata: dict[str, Any] | None = Field(description="The client's own JSON object.")
@@ -458,6 +469,7 @@ class TaskResponse(BaseModel):
         waiting: Waiting | None,
         outputs: list[OutputResponse],
     ) -> Self:
+        progress = task.progress if task.status is TaskStatus.RUNNING else None
         values = {
             "id": task.id,
             "status": task.status,
@@ -474,6 +486,7 @@ class TaskResponse(BaseModel):
             "waiting": WaitingResponse.of(waiting) if waiting else None,
             "queue_position": task.queue_position,
             "expected_seconds": expected_seconds,
+            "progress": ProgressResponse(**progress) if progress else None,
             "outputs": outputs,
             "cost": Cost(**task.cost) if task.cost else None,
             "metadata": task.metadata,

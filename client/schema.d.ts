@@ -1019,6 +1019,18 @@ export interface components {
              */
             allowed: string[] | null;
         };
+        /**
+         * ProgressResponse
+         * @description The step of the node that a run is at.
+         */
+        ProgressResponse: {
+            /** Value */
+            value: number;
+            /** Max */
+            max: number;
+            /** Node Id */
+            node_id: string | null;
+        };
         /** QueryRequest */
         QueryRequest: {
             /**
@@ -1301,6 +1313,8 @@ export interface components {
              * @description The usual run time of this app.
              */
             expected_seconds: number | null;
+            /** @description While RUNNING, with PROGRESS=true, where RunningHub reports steps; otherwise null. */
+            progress: components["schemas"]["ProgressResponse"] | null;
             /**
              * Outputs
              * @description The result files; empty until SUCCESS.

@@ -391,4 +391,8 @@ MIGRATIONS: tuple[str, ...] = (
         seen_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    # How far a running task is, where RunningHub's WebSocket is followed.
+    """
+    ALTER TABLE tasks ADD COLUMN progress TEXT;
+    """,
 )

@@ -4,13 +4,12 @@ TASK_COLUMNS = (
     "seq, id, status, version, created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info,"
     " instance_type, run_options, encrypted_password, base_url, account, key_fingerprint, attempt, owner,"
     " metadata, webhook_url, webhook_format, rerun_of, deadline_ms, hold, waiting_since_ms,"
-    " balance_at_refusal, key_refusals,"
-    " runninghub_task_id, hinted_task_id, result_data, error, node_errors, cost, request_digest,"
-    " cancel_reason, is_cancel_confirmed, accepted_ms, running_ms, next_poll_ms, lost_responses,"
-    " lost_running_ms, lost_at_ms, imported_id"
+    " balance_at_refusal, key_refusals, runninghub_task_id, hinted_task_id, result_data, error, node_errors,"
+    " cost, progress, request_digest, cancel_reason, is_cancel_confirmed, accepted_ms, running_ms,"
+    " next_poll_ms, lost_responses, lost_running_ms, lost_at_ms, imported_id"
 )
 JSON_COLUMNS = frozenset(
-    {"node_info", "run_options", "metadata", "result_data", "error", "node_errors", "cost"}
+    {"node_info", "run_options", "metadata", "result_data", "error", "node_errors", "cost", "progress"}
 )
 SETTABLE_COLUMNS = frozenset(TASK_COLUMNS.replace(",", "").split()) | {
     *("poll_deadline_ms", "run_seconds", "ended_ms", "worker"),
@@ -234,6 +233,12 @@ RESUME_POLLING = """
 SELECT_PAST_DEADLINE = """
     SELECT id FROM tasks WHERE deadline_ms <= :now AND deadline_ms IS NOT NULL
         AND status NOT IN ('SUCCESS', 'FAILED', 'CANCELLED') AND cancel_reason IS NULL LIMIT :limit
+"""
+
+
+STORE_PROGRESS = """
+    UPDATE tasks SET progress = :progress, version = version + 1, updated_at = :at
+    WHERE id = :id AND status = 'RUNNING' RETURNING id
 """
 
 

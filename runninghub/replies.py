@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any
@@ -110,6 +110,8 @@ class PollResult:
     state: RunState
     results: list[Any] | None = None
     reason: dict[str, str] | None = None
+    # Contains a token.
+    progress_url: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class RunResult:
     is_running: bool = False
     node_errors: dict[str, str] | None = None
     error: AppError | None = None
+    # Contains a token.
+    progress_url: str | None = field(default=None, compare=False, repr=False)
 
 
 def parse_reply(http_status: int, content: bytes, secrets: Iterable[str]) -> Reply:
@@ -174,7 +178,14 @@ def run_result(reply: Reply) -> RunResult:
     if not task_id:
         return RunResult(Refusal.UNKNOWN, error=unreadable())
     status = data.get("taskStatus") or data.get("status")
-    return RunResult(refusal, task_id, status == "RUNNING", node_errors(data))
+    return RunResult(
+        refusal, task_id, status == "RUNNING", node_errors(data), progress_url=_progress_url(data)
+    )
+
+
+def _progress_url(data: Any) -> str | None:
+    """The address of a run's WebSocket."""
+    return text(json_object(data).get("netWssUrl")) or None
 
 
 def _unknown_outcome(reply: Reply) -> RunningHubUnavailable:
@@ -195,7 +206,7 @@ def poll_result(reply: Reply) -> PollResult:
     if code == 0 and isinstance(data, list):
         return PollResult(RunState.FINISHED, results=data)
     if code == codes.RUNNING or (code == 0 and data is None):
-        return PollResult(RunState.RUNNING)
+        return PollResult(RunState.RUNNING, progress_url=_progress_url(data))
     if code == codes.QUEUED:
         return PollResult(RunState.QUEUED)
     if code in codes.TASK_UNKNOWN:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from runninghub.replies import RunResult
 from secret_key import SecretKey
 from tasks import submit_limiter
 from tasks.account_monitor import AccountMonitor
+from tasks.progress_follower import ProgressFollower
 from tasks.submit_limiter import SubmitPlanner
 from tasks.submit_waiters import SubmitResult, SubmitWaiters
 from transitions import Accepted, Event, NotStarted, OutcomeUnknown, Rejected
@@ -57,6 +58,7 @@ class Outcome:
     refusal: Refusal
     limits: UpdateLimits | None = None
     problem: AppError | None = None
+    progress_url: str | None = field(default=None, repr=False)
 
 
 class Submitter:
@@ -71,6 +73,7 @@ class Submitter:
         monitor: AccountMonitor,
         settings: Settings,
         secret: SecretKey,
+        progress: ProgressFollower | None = None,
     ) -> None:
         self._database = database
         self._webapps = webapps
@@ -79,6 +82,7 @@ class Submitter:
         self._monitor = monitor
         self._settings = settings
         self._secret = secret
+        self._progress = progress
         self._waiters = SubmitWaiters()
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._claims: set[asyncio.Task[Any]] = set()
@@ -211,6 +215,8 @@ class Submitter:
             self._waiters.resolve(task.id)
             raise
         stored = await self._store(task, outcome)
+        if self._progress and stored and account:
+            self._progress.follow(stored, outcome.progress_url, account.base_url)
         _log_outcome(task, outcome, stored)
         if outcome.refusal in PAUSED_ACCOUNT and account and outcome.problem:
             self._monitor.refused(account.name, task.id, outcome.problem)
@@ -253,7 +259,8 @@ class Submitter:
         """The contract's table of refusals; which code has which class is in `runninghub.codes`."""
         problem = result.error
         if problem is None:
-            return Outcome(self._accepted(task, result), result.refusal, _after_accepted)
+            accepted = self._accepted(task, result)
+            return Outcome(accepted, result.refusal, _after_accepted, progress_url=result.progress_url)
         message = problem.message
         match result.refusal:
             case Refusal.NOT_SENT:

@@ -82,9 +82,22 @@ def messages(before: Task | None, task: Task) -> list[Message]:
         node = task.node_info[0]["nodeId"] if task.node_info else "0"
         found.append(_message("execution_start", prompt))
         found.append(_message("executing", {"node": node, "display_node": node, **prompt}))
+    found += _steps(before, task)
     if task.status.is_final:
         found.append(_end(task, prompt))
         found.append(_message("executing", {"node": None, **prompt}))
+    return found
+
+
+def _steps(before: Task | None, task: Task) -> list[Message]:
+    """The step that RunningHub reported, where its WebSocket is followed."""
+    step, earlier = task.progress, before.progress if before else None
+    if task.status is not TaskStatus.RUNNING or step is None or step == earlier:
+        return []
+    node, prompt = step["node_id"], {"prompt_id": task.id}
+    found = [_message("progress", {"value": step["value"], "max": step["max"], "node": node, **prompt})]
+    if earlier is None or earlier["node_id"] != node:
+        found.insert(0, _message("executing", {"node": node, "display_node": node, **prompt}))
     return found
 
 

@@ -82,3 +82,28 @@ async def test_an_address_that_was_changed_is_refused(
         ):
             with pytest.raises(websockets.InvalidStatus):
                 await messages(wrong)
+
+
+async def test_runninghubs_steps_are_passed_on_and_shown_with_the_task(
+    simulator: Running, board: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await switch(board, run_time=2.5)
+    env = TOKENS | {"PROGRESS": "true"}
+    with start_service(simulator.url, tmp_path / "tasks.db", env=env) as service:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as client:
+            task = await started(client)
+            following = asyncio.create_task(messages(task["netWssUrl"]))
+            events = await client.get(f"/tasks/{task['taskId']}/events")
+            frames = await following
+        log = service.log.read_text()
+
+    steps = [frame["data"] for frame in frames if frame["type"] == "progress"]
+    tasks = [json.loads(line[6:]) for line in events.text.splitlines() if line.startswith("data: ")]
+    shown = [task["progress"] for task in tasks]
+    assert steps
+    assert all(0 < step["value"] <= step["max"] for step in steps)
+    assert {"value": steps[0]["value"], "max": steps[0]["max"], "node_id": steps[0]["node"]} in shown
+    assert [(task["status"], task["progress"]) for task in tasks][-1] == ("SUCCESS", None)
+    assert [frame["type"] for frame in frames[-2:]] == ["execution_success", "executing"]
+    assert "Rh-Comfy-Auth" not in log + events.text + json.dumps(frames)
