@@ -5,7 +5,14 @@ import { TokenDialog } from './dialogs/token.js';
 import { Gallery } from './gallery/gallery.js';
 import { Header } from './header/header.js';
 import { sources } from './state/apps.js';
-import { dismissToken, isConfigured, isLocked, isReachable, tokenRequest } from './state/connection.js';
+import {
+  dismissToken,
+  isConfigured,
+  isLocked,
+  isReachable,
+  reloadOnceBack,
+  tokenRequest,
+} from './state/connection.js';
 import { announcement, toast } from './state/notices.js';
 import { route } from './state/router.js';
 import { html, useEffect } from './ui/html.js';
@@ -63,8 +70,8 @@ function Screen() {
     return () => clearTimeout(timer);
   }, [isGalleryRead]);
   if (name === 'gallery') return html`<${Gallery} />`;
-  if (name === 'usage') return html`<${Lazy} key="usage" load=${loadUsage}><${Loading} /><//>`;
-  return html`<${Lazy} key="workspace" load=${loadWorkspace}><${Loading} /><//>`;
+  if (name === 'usage') return html`<${Lazy} key="usage" load=${loadUsage} onMissing=${reloadOnceBack}><${Loading} /><//>`;
+  return html`<${Lazy} key="workspace" load=${loadWorkspace} onMissing=${reloadOnceBack}><${Loading} /><//>`;
 }
 
 const Loading = () => html`<p class="page-loading" role="status">${t('loading')}</p>`;

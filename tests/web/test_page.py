@@ -1,11 +1,12 @@
 """Running apps on the page, in a real browser, against real processes of the service and the simulator."""
 
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.processes import API_KEY, Running, free_port, start_service
 from tests.web.conftest import (
@@ -13,6 +14,7 @@ from tests.web.conftest import (
     AUDIO,
     IMAGE_TO_IMAGE,
     PHONE,
+    PIXEL,
     QUICK,
     TEXT_TO_IMAGE,
     WITH_PASSWORD,
@@ -302,6 +304,44 @@ def test_a_restart_of_the_service_is_lived_through(
         expect(visit.page.locator("#connection")).to_be_hidden(timeout=15_000)
         visit.page.click("#task-actions button:has-text('Cancel')")
         visit.expect_status("CANCELLED")
+    visit.errors.clear()
+
+
+def test_what_broke_off_in_an_outage_goes_on_by_itself(open_page: Visits, service: Running) -> None:
+    visit = open_page(service)
+    visit.open_app(IMAGE_TO_IMAGE)
+    network = visit.page.context
+    network.set_offline(True)
+    picture: FilePayload = {"name": "cat.png", "mimeType": "image/png", "buffer": b64decode(PIXEL)}
+    visit.page.set_input_files(".media input", picture)
+    expect(visit.page.locator(".media .problem")).to_contain_text("did not respond")
+    expect(visit.page.locator("#connection")).to_be_in_viewport()
+    network.set_offline(False)
+    expect(visit.page.locator("#connection")).to_be_hidden(timeout=10_000)
+    expect(visit.page.locator(".media-status")).to_have_text("Uploaded cat.png")
+    expect(visit.page.locator(".media .problem")).to_be_hidden()
+    expect(visit.page.locator(".account .balance")).to_be_visible()
+    visit.run()
+    visit.expect_picture()
+    # A part of the page whose modules have not been fetched yet.
+    network.set_offline(True)
+    visit.goto("#/usage")
+    expect(visit.page.locator("#connection")).to_be_in_viewport()
+    network.set_offline(False)
+    expect(visit.page.locator("#usage-total")).to_be_visible(timeout=20_000)
+    visit.errors.clear()
+
+
+def test_an_unknown_task_says_so_and_the_history_names_every_app(open_page: Visits, service: Running) -> None:
+    body = {"webappId": ALWAYS_FAILS, "nodeInfoList": []}
+    httpx.post(f"{service.url}/submit_task", json=body).raise_for_status()
+    visit = open_page(service)
+    visit.page.goto("about:blank")
+    visit.page.goto(f"{service.url}/#/tasks/no-such-task")
+    expect(visit.page.locator(".result-panel .alert")).to_have_text("There is no such task.")
+    expect(visit.page.locator("#app-title")).to_have_text("Task")
+    expect(visit.page.locator("#tasks .task-row")).to_contain_text("总是失败的应用")
+    visit.check_accessibility()
     visit.errors.clear()
 
 

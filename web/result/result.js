@@ -24,7 +24,7 @@ import { Unknown } from './unknown.js';
 export function Result({ form }) {
   const task = viewed.value;
   if (viewProblem.value && !task)
-    return html`<div class="stage-note"><${ProblemNote} problem=${viewProblem.value} /></div>`;
+    return html`<div class="stage ended"><${ProblemNote} problem=${viewProblem.value} /></div>`;
   if (!task)
     return viewedId.value
       ? html`<div class="stage loading" role="status" aria-label=${t('loading')}></div>`

@@ -43,7 +43,6 @@ export const getTask = (id, signal) => gateway.task(id, { signal });
 export const followTask = (id, options) => gateway.follow(id, options);
 export const cancelTask = (id) => gateway.cancel(id);
 export const deleteTask = (id) => gateway.delete(id);
-export const uploadFile = (file, options) => gateway.upload(file, options);
 
 export const submitTask = (submission, key) => post('/submit_task', submission, key);
 export const submitTasks = (tasks, key) => post('/submit_tasks', { tasks }, key);
@@ -62,6 +61,16 @@ export const changeUser = (name, changes) =>
   gateway.request(userPath(name), { method: 'PATCH', body: changes });
 export const deleteUser = (name) => gateway.request(userPath(name), { method: 'DELETE' });
 export const renewToken = (name) => gateway.request(`${userPath(name)}/token`, { method: 'POST' });
+
+/** Does not go through `fetch`, so that a lost connection is reported here. */
+export async function uploadFile(file, options) {
+  try {
+    return await gateway.upload(file, options);
+  } catch (problem) {
+    if (problem.code === 'network') reportReachable(false);
+    throw problem;
+  }
+}
 
 /** Responds when the status changes, or after `seconds`. */
 export const waitForTask = (id, seconds, signal) =>

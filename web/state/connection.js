@@ -21,10 +21,16 @@ export const isConfigured = computed(() => health.value?.runninghub !== 'not_con
 
 let retryTimer = null;
 let accountsReadAt = 0;
-const whenBack = new Set();
+const whenBack = new Set([() => readAccounts()]);
 
 /** Calls `action` whenever the service can be reached again. */
 export const onBack = (action) => whenBack.add(action);
+
+/** For modules that could not be fetched: a browser does not try those a second time on the same page. */
+export function reloadOnceBack() {
+  onBack(() => location.reload());
+  setReachable(false);
+}
 
 export function startConnection() {
   onReachable(setReachable);
@@ -88,7 +94,9 @@ export async function readAccounts({ isForced = false } = {}) {
     isOperator.value = true;
     accounts.value = found.accounts;
   } catch (problem) {
-    if (problem.status === FORBIDDEN) isOperator.value = false;
+    accountsReadAt = 0;
+    if (problem.status !== FORBIDDEN) return;
+    isOperator.value = false;
     accounts.value = [];
   }
 }

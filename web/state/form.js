@@ -7,6 +7,8 @@ import { acceptsFile, firstValue, isMedia, keyOf, valueCaution, valueFault } fro
 import { submissionOf } from '../logic/submission.js';
 import { batch, computed, effect, signal } from '../ui/html.js';
 
+const BROKEN_OFF = ['network', 'timeout'];
+
 // Pictures and films uploaded since the page was opened, by RunningHub's file name: `{url, name, type}`.
 const uploaded = new Map();
 export const previewOfFile = (fileName) => uploaded.get(fileName) ?? null;
@@ -127,7 +129,15 @@ export async function upload(field, file) {
     if (field.upload.value?.abort === abort) setUploaded(field, fileName);
   } catch (problem) {
     if (field.upload.value?.abort !== abort) return;
-    field.upload.value = { name: file.name, problem };
+    field.upload.value = { name: file.name, problem, file };
+  }
+}
+
+/** Once the service can be reached again: an upload that broke off is made again without being asked for. */
+export function repeatUploads(form) {
+  for (const field of form.fields) {
+    const { problem, file } = field.upload.value ?? {};
+    if (file && BROKEN_OFF.includes(problem.code)) upload(field, file);
   }
 }
 

@@ -2,9 +2,14 @@
 
 import { getForm } from '../service/api.js';
 import { form, openingId, openProblem, rememberNames } from './apps.js';
-import { createForm } from './form.js';
+import { onBack } from './connection.js';
+import { createForm, repeatUploads } from './form.js';
 
 const forms = new Map();
+
+onBack(() => {
+  for (const opened of forms.values()) repeatUploads(opened);
+});
 
 export async function openApp(webappId) {
   if (form.value?.app.webappId === webappId) return;

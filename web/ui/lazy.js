@@ -2,12 +2,15 @@
 
 import { html, useEffect, useState } from './html.js';
 
-/** Draws the component that `load` resolves to, with all other properties; `children` until it is there. */
-export function Lazy({ load, children, ...rest }) {
+/**
+ * Draws the component that `load` resolves to, with all other properties; `children` until it is there.
+ * `onMissing` is called where its modules cannot be fetched.
+ */
+export function Lazy({ load, onMissing = () => {}, children, ...rest }) {
   const [Part, setPart] = useState(null);
   useEffect(() => {
     let isWanted = true;
-    load().then((loaded) => isWanted && setPart(() => loaded));
+    load().then((loaded) => isWanted && setPart(() => loaded), onMissing);
     return () => (isWanted = false);
   }, []);
   return Part ? html`<${Part} ...${rest} />` : (children ?? null);

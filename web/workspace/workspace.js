@@ -5,7 +5,7 @@ import { History } from '../history/history.js';
 import { GALLERY } from '../logic/routes.js';
 import { isActive } from '../logic/statuses.js';
 import { Result } from '../result/result.js';
-import { appName, openingId, openProblem } from '../state/apps.js';
+import { appName, openingId, openProblem, readApps, sources } from '../state/apps.js';
 import { formOf, openApp } from '../state/open_app.js';
 import { startTelling } from '../state/outcomes.js';
 import { readUsual } from '../state/runs.js';
@@ -17,6 +17,7 @@ import {
   startFollowing,
   startRefreshing,
   viewed,
+  viewProblem,
   viewTask,
 } from '../state/tasks.js';
 import { html, useEffect, useRef } from '../ui/html.js';
@@ -40,6 +41,8 @@ function startOnce() {
   startFollowing();
   startTelling();
   reload();
+  // For the names of apps in the history.
+  if (!sources.used.isLoaded.value) readApps(sources.used);
 }
 
 export function Workspace() {
@@ -57,11 +60,13 @@ export function Workspace() {
   }, [webappId]);
   useTitle(webappId);
   const opened = webappId ? formOf(webappId) : null;
+  const isUnknownTask = Boolean(viewProblem.value && !webappId);
+  const title = isUnknownTask ? t('task') : (opened?.app.webappName ?? appName(webappId));
   return html`
     <div class="workspace" data-tab=${tab} data-history=${isHistoryOpen.value ? 'open' : 'closed'}>
-      <${Heading} form=${opened} name=${opened?.app.webappName ?? appName(webappId)} />
+      <${Heading} form=${opened} name=${title} />
       <div class="panels">
-        <section class="panel form-panel" aria-label=${t('values')}><${FormArea} opened=${opened} webappId=${webappId} /></section>
+        <section class="panel form-panel" aria-label=${t('values')}><${FormArea} opened=${opened} webappId=${webappId} isUnknownTask=${isUnknownTask} /></section>
         <section class="panel result-panel" aria-label=${t('result')}><${Result} form=${opened} /></section>
         <section class="panel history-panel" aria-label=${t('history')}><${History} /></section>
       </div>
@@ -79,19 +84,24 @@ function useWebappId(name, id) {
   return last.current;
 }
 
-function FormArea({ opened, webappId }) {
+function FormArea({ opened, webappId, isUnknownTask }) {
   if (opened) return html`<${Form} form=${opened} key=${webappId} />`;
   const failed = openProblem.value;
   if (failed?.webappId === webappId)
     return html`
       <div class="form-missing">
         <${ProblemNote} problem=${failed.problem} />
-        <a class="button secondary" href=${GALLERY}><${Icon} name="grid" /><span>${t('allApps')}</span></a>
+        <${AllApps} />
       </div>
     `;
+  if (isUnknownTask) return html`<div class="form-missing"><${AllApps} /></div>`;
   if (openingId.value || !viewed.value) return html`<${FormSkeleton} />`;
   return html`<p class="form-missing soft">${t('noForm')}</p>`;
 }
+
+const AllApps = () => html`
+  <a class="button secondary" href=${GALLERY}><${Icon} name="grid" /><span>${t('allApps')}</span></a>
+`;
 
 const FormSkeleton = () => html`
   <div class="form-skeleton" role="status" aria-label=${t('loading')}>
