@@ -1,15 +1,22 @@
-"""Takes the screenshots and the recording of the page for the README: `python docs/take_screenshots.py`."""
+"""Takes the screenshots and the recording of the page for the README: `python docs/take_screenshots.py`.
+
+With names (`usage recording`) only those.
+"""
 
 import io
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -28,6 +35,7 @@ SIZES = {"1440": (1440, 900), "1024": (1024, 768), "390": (390, 844)}
 # Enough for a screenshot of an interface, at a third of the size.
 COLOURS = 256
 FRAME_MS = 250
+DAY_MS = 86_400_000
 RECORDING = (1200, 750)
 PROMPTS = (
     "a lighthouse at dawn, long exposure",
@@ -90,6 +98,22 @@ def code(page: Page) -> None:
     page.click("#code .segments button:has-text('Python')")
 
 
+def batch(page: Page) -> None:
+    open_app(page, IMAGE_TO_IMAGE)
+    upload_cover(page)
+    page.click(".batch .menu-button")
+    page.click(".batch-panel button:has-text('×4')")
+    page.keyboard.press("Escape")
+    page.click("#run")
+    page.wait_for_selector("#task-card[data-status=SUCCESS] .picture img.loaded")
+    page.wait_for_timeout(1500)
+
+
+def usage(page: Page) -> None:
+    page.evaluate("() => { location.hash = '#/usage'; }")
+    page.wait_for_selector("#users")
+
+
 def phone_form(page: Page) -> None:
     open_app(page, IMAGE_TO_IMAGE)
 
@@ -117,8 +141,11 @@ SHOTS = (
     Shot("result", result, width="1024", locale="zh-CN", scheme="dark"),
     Shot("app", fresh_app, locale="zh-CN"),
     Shot("running", running),
+    Shot("batch", batch, locale="zh-CN", scheme="dark"),
     Shot("failed", failed, scheme="dark"),
     Shot("code", code),
+    Shot("usage", usage),
+    Shot("usage", usage, width="390", locale="zh-CN", scheme="dark"),
     Shot("form", phone_form, width="390", locale="zh-CN"),
     Shot("form", phone_form, width="390", scheme="dark"),
     Shot("result", phone_result, width="390"),
@@ -126,7 +153,7 @@ SHOTS = (
 )
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, start_simulator(run_time=4, slots=0) as simulator:
@@ -135,9 +162,12 @@ def main() -> None:
             arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
             make_history(browser, running_service.url)
+            make_usage(Path(folder) / "tasks.db", running_service.url)
             for shot in SHOTS:
-                take(browser, running_service.url, shot)
-            record(browser, running_service.url)
+                if not names or shot.name in names:
+                    take(browser, running_service.url, shot)
+            if not names or "recording" in names:
+                record(browser, running_service.url)
             browser.close()
 
 
@@ -167,6 +197,31 @@ def make_history(browser: Browser, url: str) -> None:
         page.get_by_label("Prompt", exact=True).fill(prompt)
         run(page)
     page.close()
+
+
+def make_usage(database: Path, url: str) -> None:
+    """Two users, and tasks of theirs that ended in the past month and have been deleted since."""
+    for name, limits in (("ann", {"coins_per_month": 5000}), ("bo@example.com", {"max_active_tasks": 2})):
+        httpx.post(f"{url}/users", json={"name": name, "limits": limits}).raise_for_status()
+    now_ms = int(time.time() * 1000)
+    rows = [
+        {
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "ended_ms": now_ms - day * DAY_MS,
+            "status": "FAILED" if number % 9 == 0 else "SUCCESS",
+            "webapp_id": (IMAGE_TO_IMAGE, VIDEO, TEXT_TO_IMAGE)[number % 3],
+            "owner": ("ann", "bo@example.com", None)[number % 3],
+            "account": "default",
+            "coins_micros": (12 + 7 * number % 30) * 1_000_000,
+            "run_seconds": 20.0 + number,
+        }
+        for day in range(30)
+        for number in range(4 + (day * 7) % 11)
+    ]
+    names = ", ".join(rows[0])
+    places = ", ".join(f":{name}" for name in rows[0])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany(f"INSERT INTO deleted_tasks ({names}) VALUES ({places})", rows)  # noqa: S608 - names of columns
 
 
 def take(browser: Browser, url: str, shot: Shot) -> None:
@@ -235,4 +290,4 @@ def run(page: Page) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
