@@ -1,4 +1,4 @@
-"""The requests that several questions send."""
+"""The requests that several sections send."""
 
 import json
 from collections.abc import Sequence
@@ -31,18 +31,18 @@ def submit_load(url: str, *, connections: int, count: int, seconds: float | None
 
 
 def run_load_on(server: Server, load: Load) -> tuple[Outcome, float]:
-    """The outcome, and how many microseconds of processor time the server spent on each answer."""
+    """The outcome, and how many microseconds of processor time the server spent on each response."""
     cpu_s = server.cpu_s
     outcome = run_load(load)
-    return outcome, (server.cpu_s - cpu_s) / outcome.answered * 1e6
+    return outcome, (server.cpu_s - cpu_s) / outcome.responses * 1e6
 
 
 def task_reads(ids: Sequence[str]) -> list[Call]:
     return [("GET", f"/tasks/{task_id}", None) for task_id in ids]
 
 
-def ask(server: Server, call: Call) -> Any:
-    """One request, and the JSON of its answer."""
+def request_json(server: Server, call: Call) -> Any:
+    """One request, and the JSON of its response."""
     method, path, body = call
     request = Request(server.url + path, method=method, data=body.encode() if body else None)  # noqa: S310
     request.add_header("Content-Type", "application/json")

@@ -25,7 +25,7 @@ class Load:
     """What to send: `requests` in turn, over `connections`, until `seconds` or `count` is reached.
 
     With `rate` (requests a second over all connections) requests have due times, and latency counts from
-    those; without, each connection sends its next request as soon as it has its answer.
+    those; without, each connection sends its next request as soon as it has its response.
     """
 
     url: str
@@ -41,7 +41,7 @@ class Load:
 class Outcome:
     """What came of a Load."""
 
-    answered: int
+    responses: int
     errors: int
     seconds: float
     statuses: dict[str, int]
@@ -50,8 +50,8 @@ class Outcome:
 
     @property
     def per_second(self) -> float:
-        """Good answers a second."""
-        return (self.answered - self.errors) / self.seconds
+        """Successful responses a second."""
+        return (self.responses - self.errors) / self.seconds
 
     def percentile_ms(self, percent: int) -> float:
         return self.percentiles_ms[percent - 1]
@@ -67,7 +67,7 @@ class LoadProcess:
     def start(cls, load: Load) -> Self:
         command = [sys.executable, "-m", "bench.load"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-        assert process.stdin  # noqa: S101 - a pipe was asked for
+        assert process.stdin  # noqa: S101 - it is a pipe
         process.stdin.write(json.dumps(asdict(load)).encode())
         process.stdin.close()
         process.stdin = None
@@ -77,7 +77,7 @@ class LoadProcess:
         """Wait for the end."""
         output, _ = self._process.communicate()
         if self._process.returncode:
-            raise RuntimeError("the load generator failed; its words are above")
+            raise RuntimeError("the load generator failed; its output is above")
         return Outcome(**json.loads(output))
 
 
@@ -124,7 +124,7 @@ class _Run:
     def outcome(self) -> Outcome:
         errors = sum(count for status, count in self.statuses.items() if not status.startswith("2"))
         return Outcome(
-            answered=self.statuses.total(),
+            responses=self.statuses.total(),
             errors=errors,
             seconds=time.perf_counter() - self.started,
             statuses=dict(self.statuses),
@@ -146,7 +146,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if not self._expected:
-            self._expected = _answer_length(self._received)
+            self._expected = _response_length(self._received)
         if self._due is None or not self._expected or len(self._received) < self._expected:
             return
         self._run.note(self._received[9:12].decode(), self._due)
@@ -181,8 +181,8 @@ def _encode(host: str, method: str, path: str, body: str | None) -> bytes:
     return f"{head}\r\n".encode() + content
 
 
-def _answer_length(received: bytearray) -> int:
-    """The length of the whole answer, 0 while its head is not complete. Answers all have a Content-Length."""
+def _response_length(received: bytearray) -> int:
+    """The length of the whole response, 0 while its head is not complete. All have a Content-Length."""
     head_length = received.find(b"\r\n\r\n") + 4
     if head_length < len(b"\r\n\r\n"):
         return 0

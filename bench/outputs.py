@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import psutil
 
 from bench import plots, servers
-from bench.calls import ask, submit_as_saved, task_reads
+from bench.calls import request_json, submit_as_saved, task_reads
 from bench.load import Load, run_load
 from bench.report import Findings, Goal, Rounds, Scale, Table
 from bench.servers import Server
@@ -50,10 +50,10 @@ def measure(scale: Scale) -> Findings:
         paths = {"service": (service, link), "nginx": (nginx, f"/{file.name}")}
         rounds.measure(2 * scale.rounds, {name: partial(_fetch, *to) for name, to in paths.items()})
         reading = PeakMemory()
-        with reading.watch(service), ThreadPoolExecutor(READERS) as threads:
+        with reading.measure(service), ThreadPoolExecutor(READERS) as threads:
             list(threads.map(lambda n: _fetch(service, link, first=n * MEGABYTE), range(READERS)))
         copying = PeakMemory()
-        with copying.watch(service):
+        with copying.measure(service):
             _kept(upstream, service, large_mb)
         _measure_reads_beside_copies(rounds, scale, upstream, service, folder)
     return _findings(rounds, reading, copying, large_mb)
@@ -63,7 +63,7 @@ def _measure_reads_beside_copies(
     rounds: Rounds, scale: Scale, upstream: Server, service: Server, folder: Path
 ) -> None:
     """The folder is away while the tasks run, so that all copies begin when it is back."""
-    ask(upstream, ("PATCH", "/simulator/switches", '{"files_megabytes": 1}'))
+    request_json(upstream, ("PATCH", "/simulator/switches", '{"files_megabytes": 1}'))
     for _ in range(scale.rounds):
         away = folder.rename(folder.with_name("away"))
         ids = [_submit(service) for _ in range(COPIES)]
@@ -82,7 +82,7 @@ def _p99_ms(service: Server, ids: list[str], seconds: float) -> float:
 
 def _kept(upstream: Server, service: Server, megabytes: int) -> dict[str, Any]:
     """A result of that size, once it is kept."""
-    ask(upstream, ("PATCH", "/simulator/switches", f'{{"files_megabytes": {megabytes}}}'))
+    request_json(upstream, ("PATCH", "/simulator/switches", f'{{"files_megabytes": {megabytes}}}'))
     task_id = _submit(service)
     _until(lambda: _state(service, task_id) == "KEPT")
     output: dict[str, Any] = _task(service, task_id)["outputs"][0]
@@ -136,7 +136,7 @@ def _nginx(root: Path) -> Iterator[Server]:
     """nginx with one worker, as it comes, serving a folder."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
-        raise RuntimeError("this question compares with nginx, which is not installed")
+        raise RuntimeError("this section compares with nginx, which is not installed")
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         settings = Path(directory, "nginx.conf")

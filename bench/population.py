@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import rows
-from bench.calls import ask, post
+from bench.calls import post, request_json
 from bench.servers import API_KEY, Server
 from bench.upstream import RUN_TIMES, SPREAD, OldTask
 from tasks.run_times import LATEST
@@ -20,7 +20,7 @@ USUAL_S = {
     "1993104857600000600": 600.0,
 }
 # Of an app's usual run time: by how much the first polls are spread when the service starts.
-FIRST_LOOKS = 0.1
+FIRST_POLLS = 0.1
 SHORTEST_SPREAD_S, LONGEST_SPREAD_S = 2.0, 15.0
 BATCH = 2_000
 
@@ -36,12 +36,12 @@ def create(upstream: Server, database: Path, in_flight: int) -> list[str]:
     names: list[str] = []
     for start in range(0, len(old), BATCH):
         batch = [task.model_dump() for task in old[start : start + BATCH]]
-        names += ask(upstream, post("/bench/tasks", {"tasks": batch, "api_key": API_KEY}))
+        names += request_json(upstream, post("/bench/tasks", {"tasks": batch, "api_key": API_KEY}))
     now_s = time.time()
-    watched = [_row(task, name, now_s) for task, name in zip(old, names, strict=True)]
+    polled = [_row(task, name, now_s) for task, name in zip(old, names, strict=True)]
     earlier = [(app, _run_time(usual_s)) for app, usual_s in USUAL_S.items() for _ in range(LATEST)]
-    rows.create_watched(database, watched, earlier)
-    return [str(row["id"]) for row in watched]
+    rows.create_running(database, polled, earlier)
+    return [str(row["id"]) for row in polled]
 
 
 def _old_tasks(each_per_s: float) -> Iterator[OldTask]:
@@ -56,13 +56,13 @@ def _run_time(usual_s: float) -> float:
 
 
 def _row(task: OldTask, name: str, now_s: float) -> dict[str, str | int]:
-    spread_s = min(LONGEST_SPREAD_S, max(SHORTEST_SPREAD_S, FIRST_LOOKS * USUAL_S[task.webapp_id]))
-    next_look_s = now_s + random.uniform(0, spread_s)
+    spread_s = min(LONGEST_SPREAD_S, max(SHORTEST_SPREAD_S, FIRST_POLLS * USUAL_S[task.webapp_id]))
+    next_poll_s = now_s + random.uniform(0, spread_s)
     return {
         "id": f"old-{name}",
         "webapp_id": task.webapp_id,
         "runninghub_task_id": name,
         "began_ms": int((now_s - task.age_s) * 1000),
-        "next_poll_ms": int(next_look_s * 1000),
-        "poll_deadline_ms": int((next_look_s + spread_s) * 1000),
+        "next_poll_ms": int(next_poll_s * 1000),
+        "poll_deadline_ms": int((next_poll_s + spread_s) * 1000),
     }

@@ -70,7 +70,7 @@ def _findings(rounds: Rounds, scale: Scale, rss_mb: float) -> Findings:
     return Findings(
         title="Reads",
         method=f"`GET /tasks/{{id}}` of random tasks, {AT_ONCE} at once, {scale.rows:,} rows in the table;"
-        f" then the same while {IN_FLIGHT} tasks run (each version watching its own); pages of 50 tasks,"
+        f" then the same while {IN_FLIGHT} tasks run (each version polls its own); pages of 50 tasks,"
         f" 4 at once. The service held {rss_mb:.0f} MB after it.",
         goals=[
             Goal.at_least("reads against plain, idle", rounds.ratio("service", to="plain"), 3),

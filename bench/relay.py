@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bench import plots, servers
-from bench.calls import Call, ask, post, submit
+from bench.calls import Call, post, request_json, submit
 from bench.load import Load, run_load
 from bench.report import Findings, Goal, Rounds, Scale, Table
 from bench.servers import API_KEY, Server
@@ -30,9 +30,9 @@ def measure(scale: Scale) -> Findings:
         upstream = stack.enter_context(servers.simulator(slots=0, queue_time=0, run_time=LONG_S))
         service = stack.enter_context(servers.service(upstream, Path(directory, "tasks.db")))
         plain = stack.enter_context(servers.plain(upstream, Path(directory, "plain.db")))
-        task_id = ask(service, submit())["task_id"]
-        plain_task_id = ask(plain, submit())["task_id"]
-        (task, *_) = ask(upstream, ("GET", "/simulator/tasks", None))
+        task_id = request_json(service, submit())["task_id"]
+        plain_task_id = request_json(plain, submit())["task_id"]
+        (task, *_) = request_json(upstream, ("GET", "/simulator/tasks", None))
         direct = post("/task/openapi/outputs", {"apiKey": API_KEY, "taskId": task["taskId"]})
         rounds.measure(
             min(3, scale.rounds),
@@ -56,14 +56,14 @@ def _query(task_id: str) -> Call:
 def _p50_ms(server: Server, call: Call, count: int = COUNT) -> float:
     outcome = run_load(Load(server.url, [call], count=count))
     if outcome.errors:
-        raise RuntimeError(f"{call} was answered {outcome.statuses}")
+        raise RuntimeError(f"{call} was responses {outcome.statuses}")
     return outcome.percentile_ms(50)
 
 
 def _findings(rounds: Rounds) -> Findings:
     calls = {
         "/get_node_info, form in memory": ("form cached", None, "form plain"),
-        "/get_node_info, asked anew": ("form not cached", "form direct", "form plain"),
+        "/get_node_info, polled anew": ("form not cached", "form direct", "form plain"),
         "/task/query_task_status": ("query", "query direct", "query plain"),
     }
     return Findings(

@@ -1,11 +1,12 @@
-"""What a question's measurement comes to, and how RESULTS.md shows it."""
+"""What a section's measurement comes to, and how RESULTS.md shows it."""
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -46,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A question with all that was measured for it."""
+    """A section with all that was measured for it."""
 
     title: str
     method: str
@@ -62,8 +63,8 @@ class Scale:
     rounds: int = 5
     seconds: float = 1.0
     rows: int = 1_000_000
-    watched: Sequence[int] = (1_000, 10_000)
-    watch_s: float = 40.0
+    polled: Sequence[int] = (1_000, 10_000)
+    polling_s: float = 40.0
     unfinished: int = 100_000
     is_quick: bool = False
 
@@ -72,8 +73,8 @@ QUICK = Scale(
     rounds=2,
     seconds=0.5,
     rows=100_000,
-    watched=(1_000,),
-    watch_s=12.0,
+    polled=(1_000,),
+    polling_s=12.0,
     unfinished=10_000,
     is_quick=True,
 )
@@ -106,27 +107,42 @@ class Rounds:
         return median(a - b for a, b in zip(self.by_name[name], self.by_name[to], strict=True))
 
 
-def as_markdown(findings: Sequence[Findings], minutes: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of RESULTS.md, as it is stored beside it: sections can be measured one at a time."""
+
+    goals: list[dict[str, Any]]
+    text: str
+    minutes: float
+
+    @classmethod
+    def of(cls, found: Findings, minutes: float) -> "Section":
+        return cls([asdict(goal) for goal in found.goals], _text(found), minutes)
+
+
+def as_markdown(sections: Sequence[Section]) -> str:
     """The whole page."""
     goals = Table(
         ["what", "measured", "wanted", "met"],
         [
-            [goal.what, goal.measured, goal.wanted, "yes" if goal.is_met else "**no**"]
-            for found in findings
-            for goal in found.goals
+            [goal["what"], goal["measured"], goal["wanted"], "yes" if goal["is_met"] else "**no**"]
+            for section in sections
+            for goal in section.goals
         ],
     )
-    sections = [_section(found) for found in findings]
-    return "\n\n".join(["# Measured", _introduction(minutes), goals.as_markdown(), *sections]) + "\n"
+    texts = [section.text for section in sections]
+    introduction = _introduction(sum(section.minutes for section in sections))
+    return "\n\n".join(["# Measured", introduction, goals.as_markdown(), *texts]) + "\n"
 
 
 def _introduction(minutes: float) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"Written by `make bench` in {minutes:.1f} minutes. Everything ran on one machine over loopback"
-        f" ({cpu_name()}, {psutil.cpu_count()} cores shared by the service, its upstream and the load;"
-        f" Python {platform.python_version()}; {packages}), so look at the ratios: what is compared was"
-        " measured in turn, round by round, and a ratio is the median of the rounds' ratios.\n\n"
+        f"Written by `make bench` in {minutes:.1f} minutes, section by section. Everything ran on one machine"
+        f" over loopback ({cpu_name()}, {psutil.cpu_count()} cores shared by the service, its upstream, the"
+        f" load and other programs; Python {platform.python_version()}; {packages}). On a shared machine only"
+        " ratios count: what is compared was measured in turn, round by round, and a ratio is the median of"
+        " the rounds' ratios. Times and figures a second are those of a busy machine.\n\n"
         "Every server is one uvicorn process with the same flags (uvloop, httptools, no access log)."
         " **plain** is `bench/plain/`: the same routes with a new httpx client and a new database connection"
         " for each call, and one polling coroutine per task. **bare** and **relay only** are the routes of"
@@ -144,7 +160,7 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _section(found: Findings) -> str:
+def _text(found: Findings) -> str:
     tables = [table.as_markdown() for table in found.tables]
     return "\n\n".join(
         [f"## {found.title}", found.method, *tables, f"![{found.title}](plots/{found.plot.file_name})"]

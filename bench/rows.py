@@ -32,7 +32,7 @@ COPY_TO_PLAIN = """
     SELECT id, runninghub_task_id, webapp_id, status, created_at, updated_at, node_info, result_data
     FROM tasks
 """
-INSERT_WATCHED = """
+INSERT_RUNNING = """
     INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, runninghub_task_id,
         accepted_ms, running_ms, next_poll_ms, poll_deadline_ms)
     SELECT :id, 'RUNNING', strftime('%Y-%m-%dT%H:%M:%fZ', :began_ms / 1000.0, 'unixepoch'),
@@ -90,8 +90,8 @@ def copy_to_plain(path: Path, plain_path: Path) -> None:
             connection.execute(COPY_TO_PLAIN)
 
 
-def create_watched(
-    path: Path, watched: Iterable[dict[str, Any]], run_times: Iterable[tuple[str, float]] = ()
+def create_running(
+    path: Path, polled: Iterable[dict[str, Any]], run_times: Iterable[tuple[str, float]] = ()
 ) -> None:
     """A database of tasks at RunningHub, and of `(webapp_id, run seconds)` of earlier ones."""
     create(path)
@@ -102,7 +102,7 @@ def create_watched(
     ]
     with closing(_connect(path)) as connection, connection:
         connection.executemany(INSERT_EARLIER, earlier)
-        connection.executemany(INSERT_WATCHED, ({**row, "node_info": node_info} for row in watched))
+        connection.executemany(INSERT_RUNNING, ({**row, "node_info": node_info} for row in polled))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -27,7 +27,7 @@ UVICORN = ("-m", "uvicorn", "--no-access-log", "--no-server-header", "--timeout-
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A process that answers at `url`; `start_s` is how long it took to its first 200."""
+    """A process that responds at `url`; `start_s` is how long it took to its first 200."""
 
     url: str
     process: psutil.Process

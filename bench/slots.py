@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import plots, servers
-from bench.calls import Call, ask, submit, submit_load
+from bench.calls import Call, request_json, submit, submit_load
 from bench.load import Load, LoadProcess, Outcome, run_load
 from bench.report import Findings, Goal, Scale, Table
 from bench.servers import Server
@@ -83,7 +83,9 @@ def _submits_beside(hanging: int, scale: Scale) -> Outcome:
         run_load(submit_load(service.url, connections=8, count=max(hanging, 32)))
         ids = [task["id"] for task in _all_tasks(service)][:hanging]
         if ids:
-            ask(upstream, ("PATCH", "/simulator/switches", '{"faults": {"outputs": {"kind": "hang"}}}'))
+            request_json(
+                upstream, ("PATCH", "/simulator/switches", '{"faults": {"outputs": {"kind": "hang"}}}')
+            )
             calls: list[Call] = [
                 ("POST", "/task/query_task_status", f'{{"taskId": "{task_id}"}}') for task_id in ids
             ]
@@ -97,7 +99,7 @@ def _all_tasks(service: Server) -> list[dict[str, str]]:
     tasks: list[dict[str, str]] = []
     cursor = ""
     while True:
-        page = ask(service, ("GET", f"/tasks?limit=200&cursor={cursor}", None))
+        page = request_json(service, ("GET", f"/tasks?limit=200&cursor={cursor}", None))
         tasks += page["tasks"]
         if (cursor := page["next_cursor"]) is None:
             return tasks
@@ -113,15 +115,15 @@ def _queue(run_s: float, tasks: int) -> Queue:
         )
         service = stack.enter_context(servers.service(upstream, Path(directory, "tasks.db")))
         run_load(Load(service.url, [submit()], connections=tasks, count=tasks))
-        while len(ask(service, ("GET", DONE, None))["tasks"]) < tasks:
+        while len(request_json(service, ("GET", DONE, None))["tasks"]) < tasks:
             time.sleep(POLL_S)
-        ran = ask(upstream, ("GET", "/simulator/tasks", None))
+        ran = request_json(upstream, ("GET", "/simulator/tasks", None))
         submitted = [task["runninghub_task_id"] for task in reversed(_all_tasks(service))]
         return Queue(
             run_s=run_s,
             tasks=tasks,
             took_s=max(task["finished_at"] for task in ran) - min(task["started_at"] for task in ran),
-            refused=ask(upstream, ("GET", "/simulator/counters", None))["runs_refused"],
+            refused=request_json(upstream, ("GET", "/simulator/counters", None))["runs_refused"],
             is_in_order=submitted == [task["taskId"] for task in ran],
         )
 
@@ -179,7 +181,7 @@ def _findings(
                         f"{outcome.per_second:.0f}",
                         f"{outcome.percentile_ms(50):,.0f} ms",
                         f"{outcome.percentile_ms(95):,.0f} ms",
-                        f"{outcome.errors} of {outcome.answered}",
+                        f"{outcome.errors} of {outcome.responses}",
                     ]
                     for name, outcome in {
                         "fresh, limit unknown": unknown,

@@ -45,7 +45,7 @@ def measure(scale: Scale) -> Findings:
 
 def _create_unfinished(path: Path, count: int) -> None:
     now_ms = int(time.time() * 1000)
-    rows.create_watched(
+    rows.create_running(
         path,
         (
             {
@@ -65,7 +65,7 @@ def _findings(rounds: Rounds, rss_mb: Rounds, unfinished: int) -> Findings:
     return Findings(
         title="Start and memory",
         method="From starting `uvicorn main:app` to the first 200 of `/health` (the plain version:"
-        f" `/openapi.json`), with an empty database and with {unfinished:,} unfinished tasks whose questions"
+        f" `/openapi.json`), with an empty database and with {unfinished:,} unfinished tasks whose polls"
         f" are all due within {DUE_WITHIN_MS // 1000} s. Resident memory a second later.",
         goals=[
             Goal.at_most("start to the first 200", rounds.median("empty"), START_S, "s"),

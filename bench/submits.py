@@ -16,7 +16,7 @@ COUNTS = {1: 60, 32: 256, 256: 256}
 LONGEST_S = 5.0
 ROUNDS = {1: 2, 32: 3, 256: 1}
 LONG_S = 3_600
-# The same with tasks in flight, each version watching its own; a round for each, the plain one starts anew.
+# The same with tasks in flight, each version polls its own; a round for each, the plain one starts anew.
 IN_FLIGHT, IN_FLIGHT_AT_ONCE, IN_FLIGHT_ROUNDS = 200, 32, 3
 # So many that the service's window of paid calls under way is as wide as it gets.
 WARM_UP = 600
@@ -32,15 +32,15 @@ class Errors:
         self._counts: dict[str, tuple[int, int]] = {}
 
     def add(self, name: str, outcome: Outcome) -> None:
-        errors, answered = self._counts.get(name, (0, 0))
-        self._counts[name] = (errors + outcome.errors, answered + outcome.answered)
+        errors, responses = self._counts.get(name, (0, 0))
+        self._counts[name] = (errors + outcome.errors, responses + outcome.responses)
 
     def count(self, name: str) -> int:
         return self._counts[name][0]
 
     def text(self, name: str) -> str:
-        errors, answered = self._counts[name]
-        return f"{errors} of {answered}"
+        errors, responses = self._counts[name]
+        return f"{errors} of {responses}"
 
 
 def measure(scale: Scale) -> Findings:
@@ -109,7 +109,7 @@ def _findings(rounds: Rounds, errors: Errors) -> Findings:
         title="Submits",
         method="`POST /submit_task` at 1, 32 and 256 at once, the same number for each version, or as many as"
         f" go in {LONGEST_S:g} s; RunningHub has free slots for all. The service has the form in memory and"
-        f" {WARM_UP} submits behind it, and `POLL_INTERVAL_S=120`, so that no question about earlier tasks"
+        f" {WARM_UP} submits behind it, and `POLL_INTERVAL_S=120`, so that no poll of earlier tasks"
         " falls into a round. The plain version starts anew for each round; its own pollers begin five"
         f" seconds later. The last row is measured on default settings, just after {IN_FLIGHT} submits whose"
         " tasks run on.",

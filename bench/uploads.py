@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import plots, servers
-from bench.calls import ask
+from bench.calls import request_json
 from bench.report import Findings, Goal, Rounds, Scale, Table
 from bench.servers import API_KEY, Server
 
@@ -32,7 +32,7 @@ class PeakMemory:
     rise_mb = 0.0
 
     @contextmanager
-    def watch(self, server: Server) -> Iterator[None]:
+    def measure(self, server: Server) -> Iterator[None]:
         before_mb, over = server.rss_mb, threading.Event()
 
         def sample() -> None:
@@ -64,7 +64,7 @@ def measure(scale: Scale) -> Findings:
             _send(server, path, body)
         memory = {"service": PeakMemory(), "plain": PeakMemory()}
         for name, peak in memory.items():
-            with peak.watch(paths[name][0]):
+            with peak.measure(paths[name][0]):
                 _send_many(*paths[name], body)
         rounds.measure(scale.rounds, {name: partial(_send, *to, body) for name, to in paths.items()})
         rounds.measure(
@@ -75,7 +75,9 @@ def measure(scale: Scale) -> Findings:
             f"{name}, slow client": partial(_send, *to, body, SLOW_BYTES_PER_S) for name, to in paths.items()
         }
         rounds.measure(slow_rounds, slow_client)
-        ask(upstream, ("PATCH", "/simulator/switches", f'{{"upload_bytes_per_second": {SLOW_BYTES_PER_S}}}'))
+        request_json(
+            upstream, ("PATCH", "/simulator/switches", f'{{"upload_bytes_per_second": {SLOW_BYTES_PER_S}}}')
+        )
         slow_upstream = {f"{name}, slow upstream": partial(_send, *to, body) for name, to in paths.items()}
         rounds.measure(slow_rounds, slow_upstream)
     return _findings(rounds, memory)
@@ -107,9 +109,9 @@ def _send(server: Server, path: str, body: bytes, bytes_per_second: int | None =
             _send_slowly(connection, body, bytes_per_second)
         else:
             connection.sendall(body)
-        answer = connection.makefile("rb").read()
-    if not answer.startswith(b"HTTP/1.1 200") or b"fileName" not in answer:
-        raise RuntimeError(f"{server.url}{path} answered {answer[:500]!r}")
+        response = connection.makefile("rb").read()
+    if not response.startswith(b"HTTP/1.1 200") or b"fileName" not in response:
+        raise RuntimeError(f"{server.url}{path} responses {response[:500]!r}")
     return time.perf_counter() - started
 
 
@@ -122,7 +124,7 @@ def _send_slowly(connection: socket.socket, body: bytes, bytes_per_second: int) 
 
 
 def _send_many(server: Server, path: str, body: bytes) -> float:
-    """Send `AT_ONCE` files; the seconds until the last one was answered."""
+    """Send `AT_ONCE` files; the seconds until the last one was responses."""
     started = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(lambda _: _send(server, path, body), range(AT_ONCE)))

@@ -30,14 +30,14 @@ class OldTask(BaseModel):
     run_s: float
 
 
-class Watched(BaseModel):
-    """What RunningHub knows of a task: when it ends, and when it was asked about. Unix seconds."""
+class PolledTask(BaseModel):
+    """What RunningHub knows of a task: when it ends, and when it was polled. Unix seconds."""
 
     task_id: str
     webapp_id: str
     started_at: float
     finishes_at: float
-    asked_at: list[float]
+    polled_at: list[float]
 
     @property
     def run_s(self) -> float:
@@ -45,11 +45,11 @@ class Watched(BaseModel):
 
 
 class AgedState(State):
-    """Remembers when each task was asked about; run times follow the app."""
+    """Remembers when each task was polled; run times follow the app."""
 
     def __init__(self) -> None:
         super().__init__(Switches(slots=0, queue_time=0), frozenset(), 0, time.monotonic)
-        self.asked_at: dict[str, list[float]] = defaultdict(list)
+        self.polled_at: dict[str, list[float]] = defaultdict(list)
 
     def start(self, run: Run, payment: Payment, run_time: float) -> Task:
         task = super().start(run, payment, run_time)
@@ -66,16 +66,16 @@ class AgedState(State):
         return task.id
 
     def find(self, task_id: str) -> Task | None:
-        self.asked_at[task_id].append(time.time())
+        self.polled_at[task_id].append(time.time())
         return super().find(task_id)
 
-    def watched(self, task: Task) -> Watched:
-        return Watched(
+    def polled(self, task: Task) -> PolledTask:
+        return PolledTask(
             task_id=task.id,
             webapp_id=task.app.id,
             started_at=task.started_at,
             finishes_at=task.started_at + task.ends - task.started,
-            asked_at=self.asked_at[task.id],
+            polled_at=self.polled_at[task.id],
         )
 
 
@@ -94,9 +94,9 @@ async def add_tasks(request: Request, tasks: list[OldTask], api_key: Annotated[s
 
 
 @router.get("/tasks")
-async def get_tasks(request: Request) -> list[Watched]:
+async def get_tasks(request: Request) -> list[PolledTask]:
     state = _state(request)
-    return [state.watched(task) for task in state.tasks.values()]
+    return [state.polled(task) for task in state.tasks.values()]
 
 
 state = AgedState()

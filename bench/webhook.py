@@ -9,7 +9,7 @@ from statistics import quantiles
 from typing import Any
 
 from bench import plots, servers
-from bench.calls import ask, submit
+from bench.calls import request_json, submit
 from bench.load import Load, run_load
 from bench.report import Findings, Goal, Scale, Table
 
@@ -30,9 +30,10 @@ def measure(scale: Scale) -> Findings:
         run_load(Load(service.url, [submit()], connections=8, count=tasks, rate=TASKS_PER_S))
         time.sleep(RUN_MAX_S + SETTLE_S)
         finished_at = {
-            task["taskId"]: task["finished_at"] for task in ask(upstream, ("GET", "/simulator/tasks", None))
+            task["taskId"]: task["finished_at"]
+            for task in request_json(upstream, ("GET", "/simulator/tasks", None))
         }
-        rows = ask(service, ("GET", "/tasks?limit=200", None))["tasks"]
+        rows = request_json(service, ("GET", "/tasks?limit=200", None))["tasks"]
     lags_s = [_lag_s(row, finished_at[row["runninghub_task_id"]]) for row in rows]
     return _findings(lags_s)
 

@@ -1,4 +1,4 @@
-"""The watch: thousands of tasks in flight at once, seen from outside."""
+"""Polling: thousands of tasks in flight at once, measured from outside."""
 
 import sqlite3
 import tempfile
@@ -13,21 +13,21 @@ from pathlib import Path
 from statistics import mean, quantiles
 
 from bench import plots, population, servers
-from bench.calls import ask, submit_as_saved, task_reads
+from bench.calls import request_json, submit_as_saved, task_reads
 from bench.load import Load, LoadProcess, Outcome
 from bench.population import USUAL_S
 from bench.report import Findings, Goal, Scale, Table
 from bench.servers import Server
-from bench.upstream import RUN_TIMES, Watched
+from bench.upstream import RUN_TIMES, PolledTask
 
 READS_PER_S = 100
 READ_IDS = 2_000
-# Before that the service is still finding its feet after its start.
+# Before that the service polls what became due while it was not running.
 WARM_UP_S = 10.0
 SAMPLE_S = 0.5
 LONGEST_WAIT_S = 15.0
 LATE, READ_P99_MS, RESIDENT_MB = 2, 100, 250
-HALF_WITHIN, MOST_WITHIN, QUESTIONS = 5, 20, 9
+HALF_WITHIN, MOST_WITHIN, POLLS = 5, 20, 9
 SELECT_DUE = "SELECT runninghub_task_id, next_poll_ms FROM tasks WHERE next_poll_ms IS NOT NULL"
 SELECT_FINISHED = """
     SELECT runninghub_task_id, updated_at FROM tasks
@@ -37,7 +37,7 @@ SELECT_FINISHED = """
 
 @dataclass(slots=True)
 class Samples:
-    """What the database and the process showed while the service watched; times in Unix seconds."""
+    """What the database and the process showed while the service polled; times in Unix seconds."""
 
     planned: dict[str, dict[float, float]] = field(default_factory=lambda: defaultdict(dict))
     """By RunningHub's id: due times, each with the time at which it was first seen."""
@@ -52,7 +52,7 @@ class Run:
     in_flight: int
     began: float
     ended: float
-    tasks: list[Watched]
+    tasks: list[PolledTask]
     seen_at: dict[str, float]
     """By RunningHub's id: when our row got its final status."""
     samples: Samples
@@ -72,40 +72,40 @@ class Run:
             and app in (None, task.webapp_id)
         ]
 
-    def questions(self) -> list[int]:
-        """About each task that was watched from its start to its finish."""
+    def polls(self) -> list[int]:
+        """The number for each task that was polled from its start to its finish."""
         return [
-            len(task.asked_at)
+            len(task.polled_at)
             for task in self.tasks
             if task.started_at > self.began and task.task_id in self.seen_at
         ]
 
-    def asked_per_s(self) -> float:
-        asked = sum(self.began < at < self.ended for task in self.tasks for at in task.asked_at)
-        return asked / (self.ended - self.began)
+    def polls_per_s(self) -> float:
+        polled = sum(self.began < at < self.ended for task in self.tasks for at in task.polled_at)
+        return polled / (self.ended - self.began)
 
     def lateness(self) -> list[float]:
         """The time between two polls of a task, as a multiple of the wait that was planned."""
         return [lateness for task in self.tasks for lateness in self._lateness(task)]
 
-    def _lateness(self, task: Watched) -> Iterator[float]:
+    def _lateness(self, task: PolledTask) -> Iterator[float]:
         for due, first_seen in self.samples.planned[task.task_id].items():
-            place = bisect_right(task.asked_at, first_seen)
-            if not 0 < place < len(task.asked_at):
+            place = bisect_right(task.polled_at, first_seen)
+            if not 0 < place < len(task.polled_at):
                 continue
-            before, after = task.asked_at[place - 1 : place + 1]
+            before, after = task.polled_at[place - 1 : place + 1]
             # A poll before the due time: that was no plan but the lease of the poll then in flight.
             if self.began + WARM_UP_S < before < due <= after:
                 yield (after - before) / (due - before)
 
 
-def _late_s(task: Watched) -> float:
+def _late_s(task: PolledTask) -> float:
     """How long after its finish a task has to have been seen by."""
     return min(task.run_s * MOST_WITHIN / 100, LONGEST_WAIT_S)
 
 
 def measure(scale: Scale) -> Findings:
-    return _findings([_run(in_flight, scale.watch_s) for in_flight in scale.watched])
+    return _findings([_run(in_flight, scale.polling_s) for in_flight in scale.polled])
 
 
 def _run(in_flight: int, seconds: float) -> Run:
@@ -136,7 +136,7 @@ def _run(in_flight: int, seconds: float) -> Run:
             reads=reads.outcome(),
             submits=submits.outcome(),
             seen_at=_seen_at(database, ended),
-            tasks=[Watched(**task) for task in ask(upstream, ("GET", "/bench/tasks", None))],
+            tasks=[PolledTask(**task) for task in request_json(upstream, ("GET", "/bench/tasks", None))],
         )
 
 
@@ -165,7 +165,7 @@ def _findings(runs: list[Run]) -> Findings:
     in_flight = f"{largest.in_flight:,} in flight"
     lags = quantiles(largest.lags(), n=100)
     return Findings(
-        title="The watch",
+        title="Polling",
         method="Tasks of six apps with usual run times of 5 s to 10 min (±15 %), each app run as often as any"
         " other; at the start they are of all ages, and tasks of the three short apps go on arriving through"
         f" `/submit_task`. Each run lasted {largest.ended - largest.began:.0f} s; what happened in its first"
@@ -182,15 +182,15 @@ def _findings(runs: list[Run]) -> Findings:
                 f"95 % of the finishes seen within, {in_flight}", lags[94], MOST_WITHIN, "% of the run time"
             ),
             Goal.at_most(
-                f"questions a task of 5 to 25 s, {in_flight}",
-                max(largest.questions()),
-                QUESTIONS,
-                "questions",
+                f"polls of a task of 5 to 25 s, {in_flight}",
+                max(largest.polls()),
+                POLLS,
+                "polls",
             ),
         ],
-        tables=[_watch_table(runs), _freshness_table(runs)],
+        tables=[_polling_table(runs), _freshness_table(runs)],
         plot=plots.distributions(
-            "watch",
+            "polling",
             f"Finishes seen within, by usual run time, {in_flight}",
             "lag in % of the run time",
             {f"{usual_s:g} s": largest.lags(app) for app, usual_s in USUAL_S.items()},
@@ -199,13 +199,13 @@ def _findings(runs: list[Run]) -> Findings:
     )
 
 
-def _watch_table(runs: list[Run]) -> Table:
+def _polling_table(runs: list[Run]) -> Table:
     def row(run: Run) -> list[str]:
         lateness = quantiles(run.lateness(), n=1000)
         return [
             f"{run.in_flight:,} ({min(run.samples.in_flight):,} at least)",
-            f"{run.asked_per_s():.0f}",
-            f"{mean(run.questions()):.1f} ({max(run.questions())})",
+            f"{run.polls_per_s():.0f}",
+            f"{mean(run.polls()):.1f} ({max(run.polls())})",
             f"{lateness[499]:.2f}, {lateness[989]:.2f}, {max(run.lateness()):.2f}",
             f"{run.reads.percentile_ms(50):.1f}, {run.reads.percentile_ms(99):.0f} ms",
             f"{run.submits.per_second:.0f}, {run.submits.percentile_ms(50):.0f} ms, {run.submits.errors}",
@@ -216,7 +216,7 @@ def _watch_table(runs: list[Run]) -> Table:
     return Table(
         [
             "in flight",
-            "questions a second",
+            "polls a second",
             "a task of 5 to 25 s: mean (most)",
             "lateness: p50, p99, most",
             "reads: p50, p99",
