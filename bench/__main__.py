@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import (
+    authentication,
     first_release,
     freshness,
+    large_tables,
     outputs,
     polling,
     reads,
@@ -27,6 +29,8 @@ SECTIONS = {
     "first_release": first_release.measure,
     "reads": reads.measure,
     "submits": submits.measure,
+    "authentication": authentication.measure,
+    "large_tables": large_tables.measure,
     "slots": slots.measure,
     "relay": relay.measure,
     "uploads": uploads.measure,

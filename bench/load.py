@@ -35,6 +35,7 @@ class Load:
     seconds: float | None = None
     count: int | None = None
     rate: float | None = None
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class _Run:
     def __init__(self, load: Load) -> None:
         host = urlsplit(load.url).netloc
         self.load = load
-        self.requests = cycle([_encode(host, *request) for request in load.requests])
+        self.requests = cycle([_encode(host, load.token, *request) for request in load.requests])
         self.left = load.count
         self.latencies_ms: list[float] = []
         self.statuses: Counter[str] = Counter()
@@ -173,9 +174,11 @@ class _Connection(asyncio.Protocol):
         self._transport.write(next(self._run.requests))
 
 
-def _encode(host: str, method: str, path: str, body: str | None) -> bytes:
+def _encode(host: str, token: str, method: str, path: str, body: str | None) -> bytes:
     content = (body or "").encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n"
+    if token:
+        head += f"Authorization: Bearer {token}\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
     return f"{head}\r\n".encode() + content

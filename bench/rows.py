@@ -26,6 +26,16 @@ INSERT_FINISHED = """
         :result_data, :first_ms + n * 1000, :first_ms + n * 1000, 27.0
     FROM numbers
 """
+# Each user's tasks in turn, as they start: one of each user, then the second of each.
+INSERT_WAITING = """
+    WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows - 1)
+    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, owner, waiting_since_ms, turn)
+    SELECT printf('%032x', n + 1), 'PENDING',
+        strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n) / 1000.0, 'unixepoch'),
+        strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n) / 1000.0, 'unixepoch'),
+        :webapp_id, :node_info, printf('user-%d', n % :users), :first_ms + n, 1 + n / :users
+    FROM numbers
+"""
 COPY_TO_PLAIN = """
     INSERT INTO plain.tasks (id, runninghub_task_id, webapp_id, status, created_at, updated_at, node_info,
         result_data)
@@ -78,6 +88,31 @@ def add_finished(path: Path, rows: int) -> None:
     }
     with closing(_connect(path)) as connection, connection:
         connection.execute(INSERT_FINISHED, parameters)
+
+
+def give_to(path: Path, owner: str) -> None:
+    """Make all tasks one user's."""
+    with closing(_connect(path)) as connection, connection:
+        connection.execute("UPDATE tasks SET owner = ?", [owner])
+
+
+def webapp_id(number: int) -> str:
+    """The app of the finished rows with this number modulo `APPS`."""
+    return str(1_992_755_951_447_109_000 + number)
+
+
+def create_waiting(path: Path, rows: int, users: int) -> None:
+    """A database of waiting tasks, each user's as many as any other's."""
+    create(path)
+    parameters = {
+        "rows": rows,
+        "users": users,
+        "first_ms": FIRST_MS,
+        "webapp_id": webapp_id(0),
+        "node_info": json.dumps([NODE_INFO]),
+    }
+    with closing(_connect(path)) as connection, connection:
+        connection.execute(INSERT_WAITING, parameters)
 
 
 def copy_to_plain(path: Path, plain_path: Path) -> None:
