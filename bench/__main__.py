@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import (
     authentication,
     first_release,
+    fresh,
     freshness,
     large_tables,
     outputs,
@@ -31,6 +32,7 @@ SECTIONS = {
     "submits": submits.measure,
     "authentication": authentication.measure,
     "large_tables": large_tables.measure,
+    "fresh": fresh.measure,
     "slots": slots.measure,
     "relay": relay.measure,
     "uploads": uploads.measure,

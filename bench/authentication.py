@@ -17,7 +17,7 @@ from bench.report import Findings, Goal, Rounds, Scale, Table
 from bench.servers import Server
 
 ROWS = 1_000
-COUNT = 400
+COUNT = 200
 ADDED_MS = 0.1
 ACCESS_TOKEN = "an-access-token-of-the-benchmark"  # noqa: S105 - of nothing
 JWT_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of nothing
@@ -44,7 +44,7 @@ def measure(scale: Scale) -> Findings:
         }
         measures = {"no token": partial(_p50_ms, started["open"], "")}
         measures |= {kind: partial(_p50_ms, started["guarded"], token) for kind, token in tokens.items()}
-        rounds.measure(4 * scale.rounds, measures)
+        rounds.measure(2 * scale.rounds, measures)
     return _findings(rounds)
 
 
@@ -69,8 +69,9 @@ def _findings(rounds: Rounds) -> Findings:
     added = {kind: rounds.difference(kind, "no token") for kind in KINDS[1:]}
     return Findings(
         title="Authentication",
-        method=f"`GET /tasks/{{id}}` one after the other over one connection, {COUNT} a round,"
-        " all kinds in turn: without token settings, and with an access token, a user's token and a JWT (HS256).",
+        method=f"`GET /tasks/{{id}}` one after the other over one connection, {COUNT}"
+        " a round, all kinds in turn: without token settings, and with an access token, a user's token and a"
+        " JWT (HS256).",
         goals=[
             Goal.at_most(f"added to a read by a valid {kind}, p50", added_ms, ADDED_MS, "ms")
             for kind, added_ms in added.items()

@@ -48,3 +48,14 @@ def request_json(server: Server, call: Call) -> Any:
     request.add_header("Content-Type", "application/json")
     with urlopen(request, timeout=120) as response:  # noqa: S310 - our own http address
         return json.load(response)
+
+
+def all_tasks(service: Server) -> list[dict[str, Any]]:
+    """Every task of a service, newest first."""
+    tasks: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = request_json(service, ("GET", f"/tasks?limit=200&cursor={cursor}", None))
+        tasks += page["tasks"]
+        if (cursor := page["next_cursor"]) is None:
+            return tasks

@@ -29,7 +29,8 @@ INSERT_FINISHED = """
 # Each user's tasks in turn, as they start: one of each user, then the second of each.
 INSERT_WAITING = """
     WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows - 1)
-    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, owner, waiting_since_ms, turn)
+    INSERT INTO tasks (id, status, created_at, updated_at, webapp_id, node_info, owner, waiting_since_ms,
+        turn)
     SELECT printf('%032x', n + 1), 'PENDING',
         strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n) / 1000.0, 'unixepoch'),
         strftime('%Y-%m-%dT%H:%M:%fZ', (:first_ms + n) / 1000.0, 'unixepoch'),
