@@ -118,9 +118,9 @@ def _findings(
     return Findings(
         title="Large tables",
         method=f"`/health` with {FEW_ROWS} rows and with {scale.rows:,}, in turn. `GET /tasks` of 50 with"
-        f" every combination of filters ({len(filtered)}), values that many, few and no rows have, one"
-        f" after the other. Then {waiting} of one user, and of 1,000 users in turns: a page of 200 with their places"
-        " in the queue, and the claim of the next one, which is written to disk.",
+        f" every combination of filters ({len(filtered)}), values that many, few and no rows have. Then"
+        f" {waiting} of one user, and of 1,000 users in turns: a page of 200 with their places in the queue,"
+        " and the claim of the next one, which is written to disk.",
         goals=[
             Goal.at_most(
                 f"/health with {scale.rows:,} rows against {FEW_ROWS}, p50",
