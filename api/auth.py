@@ -8,10 +8,17 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.compat.errors import refusal_response
 from api.cors import cors_middleware
-from api.paths import HAS_TOKEN, PRINCIPAL, WEBHOOK_PREFIX, is_public, is_runninghub_path, is_signed_link
-from api.problems import problem_response
+from api.paths import (
+    HAS_TOKEN,
+    PRINCIPAL,
+    WEBHOOK_PREFIX,
+    is_public,
+    is_runninghub_path,
+    is_signed_link,
+    path_of,
+)
+from api.problems import response_to
 from config import Settings
 from errors import AppError, ForbiddenHost, Unauthorized
 from models import OPERATOR, Principal
@@ -74,13 +81,13 @@ class AuthMiddleware:
             try:
                 await self._authenticate(scope)
             except AppError as problem:
-                app = _response(scope, problem)
+                app = response_to(scope, problem)
         await app(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> None:
         """Set the request's principal. Raises the problem to respond with."""
         headers: RawHeaders = dict(scope["headers"])
-        path = _path(scope)
+        path = path_of(scope)
         token = bearer_token(headers.get(b"authorization", b""))
         if not self._tokens.are_needed:
             refusal = self._host_refusal(scope, path, headers)
@@ -130,15 +137,6 @@ class AuthMiddleware:
         return ForbiddenHost(
             "Pages of this origin may not call this service. Add the origin to CORS_ORIGINS."
         )
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
-
-
-def _response(scope: Scope, problem: AppError) -> ASGIApp:
-    return refusal_response(problem) if is_runninghub_path(_path(scope)) else problem_response(problem)
 
 
 def _is_from_loopback(scope: Scope) -> bool:

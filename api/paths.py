@@ -1,6 +1,8 @@
 """Which paths are public, and which carry a secret."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 WEBHOOK_PREFIX = "/webhooks/runninghub/"
 
@@ -25,7 +27,13 @@ HAS_TOKEN = "runninghub_gateway.has_token"  # noqa: S105 - a name
 
 def is_runninghub_path(path: str) -> bool:
     """Whether a client built for RunningHub calls it: it responds in RunningHub's envelope."""
-    return path.startswith(RUNNINGHUB_PREFIXES)
+    return f"{path}/".startswith(RUNNINGHUB_PREFIXES)
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """A request's path as the routes see it."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def is_signed_link(path: str, query: bytes) -> bool:

@@ -15,6 +15,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypeAliasType
 
+from api.compat.errors import refusal_response
+from api.paths import is_runninghub_path, path_of
 from errors import AppError, BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound
 from logs import request_id
 
@@ -113,6 +115,13 @@ def problem_response(error: AppError, headers: Mapping[str, str] | None = None) 
     return Response(content, error.status_code, all_headers, MEDIA_TYPE)
 
 
+def response_to(scope: Scope, error: AppError, headers: Mapping[str, str] | None = None) -> Response:
+    """In RunningHub's envelope on RunningHub's own paths: its clients read nothing else."""
+    if is_runninghub_path(path_of(scope)):
+        return refusal_response(error)
+    return problem_response(error, headers)
+
+
 async def handle_app_error(_: Request, exc: AppError) -> Response:
     return problem_response(exc)
 
@@ -139,7 +148,7 @@ async def handle_http_exception(request: Request, exc: HTTPException) -> Respons
     headers = dict(exc.headers or {})
     if exc.status_code == 405:
         headers["Allow"] = _allowed(request, headers.get("Allow", ""))
-    return problem_response(_from_http_exception(request, exc), headers)
+    return response_to(request.scope, _from_http_exception(request, exc), headers)
 
 
 def _allowed(request: Request, first: str) -> str:
@@ -196,7 +205,7 @@ class ProblemMiddleware:
             started = True
             replaced = message.get("status") == 413 and _is_plain_text(message)
             if replaced:
-                await problem_response(_body_too_large())(scope, receive, send)
+                await response_to(scope, _body_too_large())(scope, receive, send)
             else:
                 await send(message)
 
@@ -208,7 +217,7 @@ class ProblemMiddleware:
             if started:
                 raise  # the server has to close the connection: half a response is sent
             logger.exception("unhandled exception")
-            await problem_response(_internal_error())(scope, receive, send)
+            await response_to(scope, _internal_error())(scope, receive, send)
 
 
 def _is_plain_text(start: Message) -> bool:

@@ -58,6 +58,7 @@ def create_app(
         description=_DESCRIPTION,
         routes=[*ROUTES],
         lifespan=lifespan,
+        redirect_slashes=False,  # RunningHub answers every path itself
     )
     app.state.simulator = simulator
     app.include_router(control.router)

@@ -293,7 +293,8 @@ ROUTES: list[BaseRoute] = [
     _route(f"{V2}/{{path:path}}", "POST", v2_task_refusal, run_model),
     WebSocketRoute(SOCKET_PATH, progress_socket),
     *(
-        Route(f"{prefix}{{path:path}}", NO_SUCH_PATH, name="no_such_path", include_in_schema=False)
+        Route(path, NO_SUCH_PATH, name="no_such_path", include_in_schema=False)
         for prefix in RUNNINGHUB_PREFIXES
+        for path in (f"{prefix}{{path:path}}", prefix.removesuffix("/"))
     ),
 ]

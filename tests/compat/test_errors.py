@@ -1,8 +1,10 @@
 """Problems in RunningHub's codes."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
 from api.compat.errors import Refusal, refusal_of, refusal_response, v2_task_refusal
@@ -93,3 +95,21 @@ def test_invalid_values_are_named_by_node() -> None:
 
 def test_half_a_surrogate_pair_is_no_error() -> None:
     assert refusal_response(InvalidRequest("\ud800")).status_code == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.processes
+@pytest.mark.parametrize("is_declared", [True, False])
+async def test_a_body_that_is_too_large_gets_an_envelope(
+    service: httpx.AsyncClient, is_declared: bool
+) -> None:
+    body = b"x" * (5 * 2**20)
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        yield body
+
+    response = await service.post("/task/openapi/create", content=body if is_declared else in_parts())
+
+    assert response.status_code == 200
+    assert (response.json()["code"], response.json()["data"]) == (1000, None)
+    assert "4 MB" in response.json()["msg"]

@@ -107,6 +107,9 @@ async def test_a_foreign_page_is_refused(service: httpx.AsyncClient) -> None:
         ("GET", "/uc/openapi/nothing"),
         ("GET", "/openapi/v2/query"),
         ("DELETE", "/openapi/v3/anything"),
+        ("POST", "/task/openapi/outputs/"),
+        ("POST", "/task/openapi"),
+        ("GET", "/proxy/a-key/prompt"),
     ],
 )
 async def test_other_paths_of_runninghub_are_412(guarded: httpx.AsyncClient, method: str, path: str) -> None:

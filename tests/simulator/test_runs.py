@@ -230,3 +230,9 @@ async def test_a_run_may_leave_the_node_list_out(client: httpx.AsyncClient, item
     body = run_body()
     del body["nodeInfoList"]
     assert (await client.post("/task/openapi/ai-app/run", json=body)).json()["code"] == 0
+
+
+async def test_a_slash_too_many_is_another_path(client: httpx.AsyncClient) -> None:
+    response = await client.post("/task/openapi/outputs/", json={})
+
+    assert (response.status_code, response.json()["code"]) == (200, 412)
