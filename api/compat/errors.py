@@ -29,6 +29,8 @@ from runninghub.codes import refusal as refusal_class
 
 VALIDATE_PROMPT_FAILED = "VALIDATE_PROMPT_FAILED"
 OWN_ERROR = 1000
+V1_UNKNOWN_APP = 1
+V2_UNKNOWN_APP = (901, "WEBAPP_NOT_EXISTS")
 # Clients compare these texts.
 CODES: dict[type[AppError], tuple[int, str]] = {
     Unauthorized: (806, "APIKEY_USER_NOT_FOUND"),
@@ -129,13 +131,13 @@ def v2_list_refusal(refusal: Refusal) -> Response:
 
 def v2_task_refusal(refusal: Refusal) -> Response:
     """v2's flat task object, without a task. It has a code of its own for an unknown app."""
-    code = 901 if refusal.code == 1 else refusal.code
+    code, msg = V2_UNKNOWN_APP if refusal.code == V1_UNKNOWN_APP else (refusal.code, refusal.msg)
     return json_reply(
         {
             "taskId": "",
             "status": "",
             "errorCode": str(code),
-            "errorMessage": refusal.msg,
+            "errorMessage": msg,
             "results": None,
             "clientId": "",
             "promptTips": refusal.prompt_tips,

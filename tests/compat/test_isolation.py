@@ -4,7 +4,9 @@ import httpx
 import pytest
 
 from simulator.apps import TEXT_TO_IMAGE
+from simulator.workflows import TEXT_TO_IMAGE_WORKFLOW
 from tests.compat.conftest import TOKEN, Json, Serve, switch
+from tests.processes import API_KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
@@ -44,6 +46,43 @@ async def test_a_users_task_exists_for_no_other_user(serve: Serve, board: httpx.
 
     assert task["owner"] == "anne"
     assert own["data"] == operators["data"] == "RUNNING"
+
+
+async def test_no_byte_that_a_client_receives_is_the_services_key(
+    guarded: httpx.AsyncClient, board: httpx.AsyncClient
+) -> None:
+    await switch(board, run_time=0)
+    app, workflow = {"webappId": TEXT_TO_IMAGE}, {"workflowId": TEXT_TO_IMAGE_WORKFLOW}
+    task_id = (await run(guarded, TOKEN))["data"]["taskId"]
+    calls: list[tuple[str, str, Json]] = [
+        ("GET", "/api/webapp/apiCallDemo", {"params": {"apiKey": TOKEN, **app}}),
+        ("GET", "/openapi/v2/queue/status", {}),
+        ("POST", "/task/openapi/upload", {"files": {"file": ("a.png", b"some bytes")}}),
+        ("POST", "/openapi/v2/media/upload/binary", {"files": {"file": ("a.png", b"some bytes")}}),
+        *(
+            ("POST", path, {"json": body})
+            for path, body in (
+                ("/task/openapi/ai-app/run", app),
+                ("/task/openapi/create", workflow),
+                ("/task/openapi/status", {"taskId": task_id}),
+                ("/task/openapi/outputs", {"taskId": task_id}),
+                ("/task/openapi/cancel", {"taskId": task_id}),
+                ("/uc/openapi/accountStatus", {}),
+                ("/api/openapi/getJsonApiFormat", workflow),
+                (f"/openapi/v2/run/ai-app/{TEXT_TO_IMAGE}", {"nodeInfoList": []}),
+                (f"/openapi/v2/run/workflow/{TEXT_TO_IMAGE_WORKFLOW}", {}),
+                ("/openapi/v2/vendor/some-model/text-to-image", {"prompt": "a cat"}),
+                ("/openapi/v2/query", {"taskId": task_id}),
+                ("/openapi/v2/aiapp/list", {"current": 1}),
+                ("/task/openapi/unknown", {}),
+            )
+        ),
+    ]
+    for method, path, sent in calls:
+        response = await guarded.request(method, path, headers=OPERATOR, **sent)
+
+        assert response.status_code == 200, path
+        assert API_KEY not in response.text + str(response.headers.raw), path
 
 
 async def test_a_user_imports_no_task_of_runninghubs(serve: Serve, board: httpx.AsyncClient) -> None:
