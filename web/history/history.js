@@ -15,7 +15,7 @@ import {
   setFilters,
   shownTasks,
 } from '../state/tasks.js';
-import { html, useEffect, useRef, useState } from '../ui/html.js';
+import { computed, html, useEffect, useRef, useState } from '../ui/html.js';
 import { dayName } from '../ui/format.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
@@ -63,6 +63,9 @@ function Search() {
   `;
 }
 
+// Once for each change of the tasks, not for each step of a scroll.
+const allRows = computed(() => rowsOf(shownTasks.value, SIZES));
+
 function List() {
   const scroller = useRef(null);
   const [view, setView] = useState({ top: 0, height: 900 });
@@ -77,7 +80,7 @@ function List() {
     observer.observe(scroller.current);
     return () => observer.disconnect();
   }, []);
-  const rows = rowsOf(shownTasks.value, SIZES);
+  const rows = allRows.value;
   const height = heightOf(rows);
   const isNearEnd = view.top > 0 && view.top + view.height > height - NEAR_END_PX;
   // While a search finds nothing, a person decides how far back it goes.

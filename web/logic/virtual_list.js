@@ -1,16 +1,18 @@
 // Owns the arithmetic of a long list: where its rows are, and which of them a scroll position shows.
 
-import { dayOf } from './time.js';
+import { dayOf, dayStart } from './time.js';
 
 /** Tasks (newest first) as rows with a heading before each day: `[{kind, id, top, height, task? day?}]`. */
 export function rowsOf(tasks, { rowHeight, headingHeight }) {
   const rows = [];
   let top = 0;
-  let day = null;
+  // The bounds of the day in milliseconds: calendars are slow, and 10,000 tasks are of a few days.
+  let [start, end] = [Infinity, -Infinity];
   for (const task of tasks) {
-    const taskDay = dayOf(task.created_at);
-    if (taskDay !== day) {
-      day = taskDay;
+    const time = Date.parse(task.created_at);
+    if (time < start || time >= end) {
+      const day = dayOf(time);
+      [start, end] = [dayStart(day), dayStart(day, 1)].map(Date.parse);
       rows.push({ kind: 'day', id: `day-${day}`, day, top, height: headingHeight });
       top += headingHeight;
     }
