@@ -34,6 +34,11 @@ PAID_CONNECTIONS = 1024
 FREE_CONNECTIONS = 256
 FILE_CONNECTIONS = 64
 MAX_REPLY_BYTES = 16 * 1024 * 1024
+# Reading a value takes time on the event loop; commas and brackets are counted, also those in texts. The
+# largest form that is passed on has a tenth of it.
+MAX_REPLY_VALUES = 200_000
+# Of a reply that is packed although that was not asked for: unpacking takes time on the event loop, too.
+MAX_UNPACKED_BYTES = MAX_REPLY_BYTES // 4
 # How a response is summed up where none arrived.
 NO_ANSWER = "no answer"
 
@@ -284,7 +289,7 @@ def no_reply_error(exc: NoReply) -> RunningHubTimeout | RunningHubUnavailable:
 
 
 class _UnusableReply(Exception):
-    """The reply is too long, or in an encoding that was not asked for."""
+    """The reply is too long, has too many values, or an encoding that was not asked for."""
 
 
 async def _read_or_nothing(response: httpx.Response) -> bytes:
@@ -306,18 +311,28 @@ async def _read(response: httpx.Response) -> bytes:
     if encoding not in {"identity", "", "gzip", "deflate"}:
         raise _UnusableReply
     is_plain = encoding in {"identity", ""}
-    content = bytearray()
+    content, values = bytearray(), 0
     async for chunk in response.aiter_bytes() if is_plain else response.aiter_raw():
         content += chunk
-        if len(content) > MAX_REPLY_BYTES:
+        values += _count_values(chunk) if is_plain else 0
+        if len(content) > MAX_REPLY_BYTES or values > MAX_REPLY_VALUES:
             raise _UnusableReply
-    return bytes(content) if is_plain else _decompressed(bytes(content))
+    if is_plain:
+        return bytes(content)
+    decompressed = _decompressed(bytes(content))
+    if _count_values(decompressed) > MAX_REPLY_VALUES:
+        raise _UnusableReply
+    return decompressed
+
+
+def _count_values(content: bytes) -> int:
+    return content.count(b",") + content.count(b"[") + content.count(b"{")
 
 
 def _decompressed(content: bytes) -> bytes:
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # the header tells gzip from zlib
     try:
-        decoded = decoder.decompress(content, MAX_REPLY_BYTES)
+        decoded = decoder.decompress(content, MAX_UNPACKED_BYTES)
     except zlib.error as exc:
         raise _UnusableReply from exc
     if decoder.unconsumed_tail or not decoder.eof:

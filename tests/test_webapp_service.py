@@ -34,7 +34,7 @@ from files.upload import FileUpload, open_upload
 from metrics import Metrics
 from models import Kind
 from runninghub.accounts import Account, Accounts
-from runninghub.client import MAX_REPLY_BYTES, NotSent, Pools, open_pools
+from runninghub.client import MAX_REPLY_BYTES, MAX_REPLY_VALUES, NotSent, Pools, open_pools
 from runninghub.codes import Refusal
 from runninghub.replies import PollResult, RunResult, RunState
 from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, settings_with
@@ -426,6 +426,33 @@ async def test_a_reply_that_is_too_long_is_not_read_to_its_end(
     for call in ALL_CALLS:
         with pytest.raises(RunningHubUnavailable):
             await call(webapps)
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0"])
+async def test_a_reply_with_too_many_values_is_not_read_as_json(
+    webapps: Calls, runninghub: RunningHub, value: bytes
+) -> None:
+    content = b'{"code":0,"data":[' + (value + b",") * MAX_REPLY_VALUES + value + b"]}"
+    everywhere(runninghub, httpx.Response(200, content=content))
+    assert await refusal(webapps) is Refusal.UNKNOWN
+    for call in ALL_CALLS:
+        with pytest.raises(RunningHubUnavailable):
+            await call(webapps)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"code":813,"data":[' + b"[]," * MAX_REPLY_VALUES + b"0]}", b" " * 5_000_000]
+)
+async def test_a_packed_reply_with_too_many_values_or_bytes_is_not_read_as_json(body: bytes) -> None:
+    async def bomb(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        packed = gzip.compress(body, 1)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        writer.write(head.encode() + packed)
+
+    async with server(bomb) as url, service_for(settings_with(runninghub_base_url=url)) as webapps:
+        with pytest.raises(RunningHubUnavailable):
+            await poll(webapps)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ async def slow_upload(host: str, port: int, number: int) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(_head("/upload", 25_000_000, "multipart/form-data; boundary=x") + UPLOAD_HEAD)
-        answered = asyncio.ensure_future(reader.read(1))
+        answered = asyncio.ensure_future(_quietly(reader.read(1)))
         while not answered.done():
             writer.write(UPLOAD_PIECE)
             await writer.drain()
@@ -53,13 +53,18 @@ async def hostile_webhook(host: str, port: int, number: int) -> None:
     try:
         path = f"/webhooks/runninghub/{number}/{'0' * 64}"
         writer.write(_head(path, len(WEBHOOK_BODY), "application/json") + WEBHOOK_BODY)
-        answered = asyncio.ensure_future(reader.read(1))
-        draining = asyncio.ensure_future(writer.drain())
+        answered = asyncio.ensure_future(_quietly(reader.read(1)))
+        draining = asyncio.ensure_future(_quietly(writer.drain()))
         await asyncio.wait([answered, draining], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.sleep(WEBHOOK_PAUSE_S)
-        draining.cancel()
     finally:
         writer.transport.abort()
+        await asyncio.wait([answered, draining])
+
+
+async def _quietly(reading: Awaitable[object]) -> None:
+    with suppress(OSError):
+        await reading
 
 
 def _head(path: str, length: int, content_type: str) -> bytes:
