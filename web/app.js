@@ -74,7 +74,7 @@ function Screen() {
   return html`<${Lazy} key="workspace" load=${loadWorkspace} onMissing=${reloadOnceBack}><${Loading} /><//>`;
 }
 
-const Loading = () => html`<p class="page-loading" role="status">${t('loading')}</p>`;
+const Loading = () => html`<div role="status"><h1 class="page-loading">${t('loading')}</h1></div>`;
 
 const Banners = () => html`
   <div class="banners">

@@ -327,6 +327,7 @@ def test_what_broke_off_in_an_outage_goes_on_by_itself(open_page: Visits, servic
     network.set_offline(True)
     visit.goto("#/usage")
     expect(visit.page.locator("#connection")).to_be_in_viewport()
+    visit.check_accessibility()
     network.set_offline(False)
     expect(visit.page.locator("#usage-total")).to_be_visible(timeout=20_000)
     visit.errors.clear()
