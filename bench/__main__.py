@@ -12,6 +12,7 @@ from bench import (
     authentication,
     first_release,
     fresh,
+    fresh_app,
     freshness,
     large_tables,
     outputs,
@@ -39,6 +40,7 @@ SECTIONS = {
     "outputs": outputs.measure,
     "polling": polling.measure,
     "freshness": freshness.measure,
+    "fresh_app": fresh_app.measure,
     "webhook": webhook.measure,
     "start": start.measure,
 }
