@@ -31,7 +31,7 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: .venv/bin/python requirements.txt requirements-dev.txt requirements-telemetry.txt simulator/requirements.txt
+.venv/dev: .venv/bin/python requirements.txt requirements-postgres.txt requirements-dev.txt requirements-telemetry.txt simulator/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/run
 

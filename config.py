@@ -319,6 +319,11 @@ class Settings(BaseSettings):
         return self.database_url.removeprefix("sqlite:///")
 
     @property
+    def database_location(self) -> str:
+        """What `Database` opens: a file's path, or a server's address."""
+        return self.database_url if self.uses_postgresql else self.database_path
+
+    @property
     def database_url_without_password(self) -> str:
         """For people and log lines; what follows a `?` may hold a password too."""
         password = urlsplit(self.database_url).password

@@ -1,12 +1,13 @@
 """Every operation on stored data; the engine behind it is selected by `DATABASE_URL`."""
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic_core import from_json
 
@@ -18,6 +19,7 @@ from db.metric_rows import MetricRows
 from db.output_rows import OutputRows
 from db.user_rows import QuotaUsed, UserRows
 from db.webhook_rows import DeliveryRows
+from errors import DatabaseUnavailable
 from metrics import COINS, DETECTION, ENDED, OTHER, RUN, UNKNOWN_SUBMITS, WAITING
 from models import (
     ACTIVE,
@@ -57,10 +59,14 @@ from transitions import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MAX_REF_DIGITS = 19
 # A page of tasks with long values would take seconds to build and to read.
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 STALE_WORKER_MS = 6_000
+# All instances together have at most so many transactions open at a time.
+MOST_CONNECTIONS = 500
 EVENTS = {
     TaskStatus.SUCCESS: WebhookEvent.SUCCEEDED,
     TaskStatus.FAILED: WebhookEvent.FAILED,
@@ -233,6 +239,8 @@ class Database:
         self.clock = clock = clock or self.engine.clock
         self.worker = worker
         self._tasks = BatchedReads(self._read_tasks)
+        self._one_claim = asyncio.Lock()
+        self.may_have_lost_claims = False
         self.users = UserRows(self.engine, clock, user_limits)
         self.outputs = OutputRows(self.engine, clock, on_all_copied=self._outputs_kept)
         self.deliveries = DeliveryRows(self.engine, clock)
@@ -272,17 +280,47 @@ class Database:
         }
 
         async def statements(connection: Connection) -> Added | QuotaUsed | None:
-            ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
-            if pending >= max_pending or await self._is_key_taken(connection, new.idempotency_key):
+            if await self._is_queue_full(connection, max_pending):
                 return None
+            if await self._is_key_taken(connection, new.idempotency_key):
+                return None
+            if new.owner is not None:
+                await self.users.lock(connection, new.owner)
             if quota := await self.users.quota_used(connection, new.owner, limits):
                 return quota
-            (row,) = await connection.execute_fetchall(queries.INSERT_TASK, values)
-            added = await self._within_user_limit(connection, _task(row))
+            task = _first(await connection.execute_fetchall(queries.INSERT_TASK, values))
+            if task is None:  # another transaction has stored the key since
+                return None
+            added = await self._within_user_limit(connection, task)
+            if not self.engine.has_one_writer:
+                return Added(added, [])
             claimed = await self._claim(connection, planner, responding, now)
             return Added(next((task for task in claimed if task.id == new.id), added), claimed)
 
-        return await self.engine.write(statements)
+        added = await self._write_claims(statements)
+        if isinstance(added, Added) and not self.engine.has_one_writer:
+            claimed = await self._claim_after_adding(planner, responding)
+            return Added(next((task for task in claimed if task.id == new.id), added.task), claimed)
+        return added
+
+    async def _claim_after_adding(self, planner: Planner, responding: frozenset[str]) -> list[Task]:
+        """Claims have to follow one another: of many tasks that are added at once, one claim starts all.
+
+        The tasks are stored whatever happens here; the poller claims them later.
+        """
+        async with self._one_claim:
+            try:
+                return await self.claim_pending(planner, responding)
+            except DatabaseUnavailable:
+                return []
+
+    async def _is_queue_full(self, connection: Connection, max_pending: int) -> bool:
+        ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
+        if max_pending - MOST_CONNECTIONS <= pending < max_pending and not self.engine.has_one_writer:
+            # Only near the limit do those who submit have to wait for each other.
+            await self.engine.lock(connection, "pending tasks")
+            ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
+        return bool(pending >= max_pending)
 
     async def _is_key_taken(self, connection: Connection, key: str | None) -> bool:
         if key is None:
@@ -299,7 +337,15 @@ class Database:
         async def statements(connection: Connection) -> list[Task]:
             return await self._claim(connection, planner, responding, now)
 
-        return await self.engine.write(statements)
+        return await self._write_claims(statements)
+
+    async def _write_claims(self, statements: Callable[[Connection], Awaitable[T]]) -> T:
+        """A connection that breaks during the commit leaves open whether it was stored; see `own_submits`."""
+        try:
+            return await self.engine.write(statements)
+        except DatabaseUnavailable:
+            self.may_have_lost_claims = True
+            raise
 
     async def _may_claim(self, planner: Planner, responding: frozenset[str], now: int) -> bool:
         """Asked of a reader first: while nothing can start, no transaction is begun."""
@@ -316,11 +362,11 @@ class Database:
     async def _claim(
         self, connection: Connection, planner: Planner, responding: frozenset[str], now: int
     ) -> list[Task]:
-        view = _view(
-            await connection.execute_fetchall(queries.SELECT_ACCOUNTS),
-            await connection.execute_fetchall(queries.SELECT_LIMITERS),
-            await connection.execute_fetchall(queries.SELECT_COUNTS),
-        )
+        await self.engine.lock(connection, "claims")
+        # In this order: a call that has ended since still counts, so that its refusal is not overlooked.
+        counts = await connection.execute_fetchall(queries.SELECT_COUNTS)
+        limiters = await connection.execute_fetchall(queries.SELECT_LIMITERS)
+        view = _view(await connection.execute_fetchall(queries.SELECT_ACCOUNTS), limiters, counts)
         candidates: list[Candidate] = []
         for (instance_type,) in await connection.execute_fetchall(queries.SELECT_WAITING_TYPES):
             for base_url in planner.base_urls:
@@ -366,6 +412,10 @@ class Database:
             "seen_after": now - STALE_WORKER_MS,
         }
         return _tasks(await self.engine.read(queries.SELECT_STALE_SUBMITS, parameters))
+
+    async def own_submits(self) -> list[Task]:
+        """SUBMITTING rows that this worker has claimed, whether it has heard of it or not."""
+        return _tasks(await self.engine.read(queries.SELECT_OWN_SUBMITS, {"worker": self.worker}))
 
     async def worker_seen(self, *, is_only_worker: bool = False) -> None:
         """Tell the other workers that this one lives, and forget those that are gone."""
@@ -517,6 +567,7 @@ class Database:
         self, connection: Connection, task: Task, update: UpdateLimits, now: int
     ) -> None:
         name, instance_type = task.account or "", task.instance_type or DEFAULT_INSTANCE_TYPE
+        await self._lock_account(connection, name)
         accounts = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
         at = {"account": name, "instance_type": instance_type}
         limiters = await connection.execute_fetchall(queries.SELECT_LIMITER, at)
@@ -529,6 +580,10 @@ class Database:
             await connection.execute_fetchall(queries.UPSERT_ACCOUNT, _columns(new_account))
         if new_limiter != limiter:
             await connection.execute_fetchall(queries.UPSERT_LIMITER, _columns(new_limiter))
+
+    async def _lock_account(self, connection: Connection, name: str) -> None:
+        """What is read of an account and its limiters, and then written, must not change in between."""
+        await self.engine.lock(connection, f"account {name}")
 
     async def import_task(
         self, task_id: str, runninghub_task_id: str, *, account: str, key_fingerprint: str
@@ -571,11 +626,9 @@ class Database:
 
     async def submit_view(self) -> SubmitView:
         """What decides which waiting tasks may start."""
-        return _view(
-            await self.engine.read(queries.SELECT_ACCOUNTS),
-            await self.engine.read(queries.SELECT_LIMITERS),
-            await self.engine.read(queries.SELECT_COUNTS),
-        )
+        counts = await self.engine.read(queries.SELECT_COUNTS)
+        limiters = await self.engine.read(queries.SELECT_LIMITERS)
+        return _view(await self.engine.read(queries.SELECT_ACCOUNTS), limiters, counts)
 
     async def update_account(
         self,
@@ -599,6 +652,7 @@ class Database:
                     if changed_task is not None:
                         await self._add_delivery(connection, task, changed_task)
                         changes.append((task, changed_task, event))
+            await self._lock_account(connection, name)
             rows = await connection.execute_fetchall(queries.SELECT_ACCOUNT, {"name": name})
             account = next((_account(row) for row in rows), AccountRow(name))
             changed = update(account)
@@ -615,6 +669,7 @@ class Database:
         """Change all limiters of an account."""
 
         async def statements(connection: Connection) -> None:
+            await self._lock_account(connection, account)
             for row in await connection.execute_fetchall(queries.SELECT_LIMITERS):
                 limiter = _limiter(row)
                 changed = update(limiter) if limiter.account == account else limiter
@@ -749,6 +804,8 @@ class Database:
 
     async def task(self, ref: str) -> Task | None:
         """The task with this id: ours, RunningHub's, or the digits of its `public_id`."""
+        if not ref.isprintable():  # no id is like that, and not every engine accepts such text
+            return None
         return await self._tasks.get(ref)
 
     async def _read_tasks(self, refs: set[str]) -> dict[str, Task]:

@@ -81,7 +81,7 @@ from errors import (
 from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
-from models import Kind, Output, Task, TaskStatus, utc_now_ms
+from models import Kind, Output, Task, TaskStatus
 from services import Services, running
 from task_service import require_may_run
 from tasks.poll_schedule import expected_seconds
@@ -351,8 +351,8 @@ async def settle_task(
     return await task_response(services, task)
 
 
-def create_app(settings: Settings, *, clock: Callable[[], int] = utc_now_ms) -> FastAPI:
-    """The ASGI application; one per process. `clock`: milliseconds since 1970."""
+def create_app(settings: Settings, *, clock: Callable[[], int] | None = None) -> FastAPI:
+    """The ASGI application; one per process. `clock`: instead of the database's."""
     configure_logging(settings)
     routers = (
         router,

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import secrets
 import signal
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 from config import Settings
 from database import Database
 from db.engine import DatabaseRefused
-from db.worker_lock import WorkerLock
+from db.worker_lock import NoWorkerLock, WorkerLock
 from files.disk_store import DiskStore
 from files.output_store import OutputStore, StoreUnavailable
 from files.result_download import ResultDownloader
@@ -27,7 +28,7 @@ from files.s3_store import S3Location, S3Store
 from files.thumbnails import ThumbnailMaker
 from forms.app_hosts import AppHosts
 from forms.cache import FormCache
-from models import Output, Task, WebhookEvent, utc_now_ms
+from models import Output, Task, WebhookEvent
 from runninghub.accounts import Accounts
 from runninghub.client import Pools, open_pools
 from runninghub.progress_stream import ProgressStreams
@@ -53,6 +54,8 @@ from users.key_source import key_source
 from webapp_service import WebappService
 from webhooks.receivers import Receivers
 from webhooks.signature import WebhookSigner
+
+log = logging.getLogger(__name__)
 
 MB = 2**20
 WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[tuple[Output, str]]], str]
@@ -97,21 +100,27 @@ class Services:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, webhook_body: WebhookBody, *, clock: Callable[[], int] = utc_now_ms
+    settings: Settings, webhook_body: WebhookBody, *, clock: Callable[[], int] | None = None
 ) -> AsyncIterator[Services]:
     """Open the database, start the loops, and stop both in the right order. Raises StartRefused.
 
-    `clock` (milliseconds since 1970) is the time of all rows, links and leases.
+    `clock` (milliseconds since 1970) is the time of all rows, links and leases, instead of the database's.
     """
     _check_database_url(settings)
     async with AsyncExitStack() as stack:
         try:
             # First: while a backup is being restored, neither the key nor the database is the one that stays.
-            lock = await stack.enter_async_context(WorkerLock(settings.database_path))
+            lock = _worker_lock(settings)
+            await stack.enter_async_context(lock)
             secret = _secret_key(settings)
             worker = f"{os.getpid()}-{secrets.token_hex(4)}"
             database = await stack.enter_async_context(
-                Database(settings.database_path, worker=worker, user_limits=settings.user_limits, clock=clock)
+                Database(
+                    settings.database_location,
+                    worker=worker,
+                    user_limits=settings.user_limits,
+                    clock=clock,
+                )
             )
         except (DatabaseRefused, OSError, ValueError) as exc:
             raise StartRefused(
@@ -145,12 +154,21 @@ async def running(
 
 def _check_database_url(settings: Settings) -> None:
     """Refuse what the engine would report without naming the setting. Raises StartRefused."""
-    start = f"DATABASE_URL={settings.database_url_without_password} cannot be used"
     if settings.uses_postgresql:
-        raise StartRefused(f"{start}: this version has no PostgreSQL driver; use sqlite:///")
+        if settings.outputs_url.startswith("file:"):
+            log.warning(
+                "outputs are kept on this machine's disk, where other instances do not find them;"
+                " with several, set OUTPUTS_URL=s3://…"
+            )
+        return
     folder = Path(settings.database_path).absolute().parent
     if not folder.is_dir():
+        start = f"DATABASE_URL={settings.database_url_without_password} cannot be used"
         raise StartRefused(f"{start}: the folder {folder} does not exist")
+
+
+def _worker_lock(settings: Settings) -> WorkerLock | NoWorkerLock:
+    return NoWorkerLock() if settings.uses_postgresql else WorkerLock(settings.database_path)
 
 
 async def _prepare(store: OutputStore | None, *, is_only_worker: bool) -> None:

@@ -23,7 +23,8 @@ SELECT_GAUGES = """
     WHERE seq = (SELECT min(seq) FROM tasks WHERE status = 'PENDING')
     UNION ALL
     SELECT 'poll_deadline', '', min(poll_deadline_ms) FROM tasks
-    WHERE next_poll_ms <= :now AND +status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
+    WHERE next_poll_ms <= :now
+        AND /*sqlite*/+/*postgres */status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
     UNION ALL
     SELECT 'deliveries', '', count(*) FROM webhook_deliveries WHERE next_try_ms IS NOT NULL
     UNION ALL

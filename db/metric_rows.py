@@ -41,6 +41,7 @@ class MetricRows:
         now = self._clock()
 
         async def statements(connection: Connection) -> None:
+            await self._engine.lock(connection, "metrics")
             for (name, labels, part), value in (await self._bounded(connection, samples)).items():
                 values = {"name": name, "labels": json.dumps(labels), "part": part, "value": value}
                 await connection.execute_fetchall(queries.ADD_SAMPLE, values)

@@ -1,4 +1,7 @@
-"""The numbered schema changes; a file's `user_version` counts those it has."""
+"""The numbered schema changes; a file's `user_version` counts those it has.
+
+Each has the same number in `postgres_migrations.py`, as PostgreSQL has it.
+"""
 
 MIGRATIONS: tuple[str, ...] = (
     """

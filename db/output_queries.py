@@ -1,5 +1,6 @@
 """Every SQL statement about kept outputs, with named parameters."""
 
+from db.postgres_sql import FREE_ROWS, LOCKED
 from models import MAX_TEXT_BYTES
 
 # A list of tasks must not read long texts, which are not shown there.
@@ -15,7 +16,8 @@ INSERT_OUTPUT = """
     INSERT INTO outputs (task_id, n, state, source_url, file_type, media_type, node_id, size, sha256, text,
         next_try_ms, kept_ms, expires_ms)
     VALUES (:task_id, :n, :state, :source_url, :file_type, :media_type, :node_id, :size, :sha256, :text,
-        CASE WHEN :state = 'KEEPING' THEN :now END, CASE WHEN :state = 'KEPT' THEN :now END, :expires_ms)
+        CASE WHEN :state = 'KEEPING' THEN CAST(:now AS BIGINT) END,
+        CASE WHEN :state = 'KEPT' THEN CAST(:now AS BIGINT) END, :expires_ms)
     ON CONFLICT DO NOTHING
 """
 SELECT_OF_TASKS = f"""
@@ -27,14 +29,15 @@ HAS_DUE = "SELECT 1 FROM outputs WHERE next_try_ms <= :now LIMIT 1"
 LEASE_DUE = f"""
     UPDATE outputs SET attempts = attempts + 1, next_try_ms = :lease_until
     WHERE (task_id, n) IN (
-        SELECT task_id, n FROM outputs WHERE next_try_ms <= :now ORDER BY next_try_ms LIMIT :limit)
+        {FREE_ROWS}SELECT task_id, n FROM outputs WHERE next_try_ms <= :now ORDER BY next_try_ms LIMIT :limit
+        {LOCKED})
     RETURNING {OUTPUT_COLUMNS}
 """
 RENEW_LEASE = f"UPDATE outputs SET next_try_ms = :lease_until WHERE {IS_OWN_COPY}"
 # A lease of a killed process, or a time that a clock which has stepped back will not reach for long.
 HAS_FAR = """
     SELECT 1 FROM (SELECT max(next_try_ms) AS last FROM outputs WHERE next_try_ms IS NOT NULL
-        UNION ALL SELECT max(next_try_ms) FROM files_to_delete) WHERE last > :farthest
+        UNION ALL SELECT max(next_try_ms) FROM files_to_delete) AS times WHERE last > :farthest
 """
 PULL_DUE = "UPDATE outputs SET next_try_ms = :now WHERE next_try_ms > :farthest"
 # A file that is about to be deleted must not be referred to again.
@@ -61,15 +64,16 @@ KEEP_AGAIN = """
 """
 # The key of a copy that has ended after its row had gone.
 DELETE_UNREFERENCED = """
-    INSERT INTO files_to_delete (storage_key) SELECT :storage_key
+    INSERT INTO files_to_delete (storage_key) SELECT CAST(:storage_key AS TEXT)
     WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE storage_key = :storage_key) ON CONFLICT DO NOTHING
 """
 HAS_KEEPING = "SELECT 1 FROM outputs WHERE task_id = :task_id AND state = 'KEEPING' LIMIT 1"
-DELETE_KEPT_BEFORE = """
+DELETE_KEPT_BEFORE = f"""
     UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL, thumbnail_size = NULL
     WHERE (task_id, n) IN (
-        SELECT task_id, n FROM outputs WHERE state = 'KEPT' AND kept_ms < :before
-        ORDER BY kept_ms LIMIT :limit)
+        {FREE_ROWS}SELECT task_id, n FROM outputs WHERE state = 'KEPT' AND kept_ms < :before
+        ORDER BY kept_ms LIMIT :limit
+        {LOCKED})
     RETURNING n
 """
 FORGET_THUMBNAIL = """
@@ -77,9 +81,10 @@ FORGET_THUMBNAIL = """
     WHERE task_id = :task_id AND n = :n AND storage_key = :storage_key
 """
 HAS_FILE_TO_DELETE = "SELECT 1 FROM files_to_delete WHERE next_try_ms <= :now LIMIT 1"
-LEASE_FILES_TO_DELETE = """
+LEASE_FILES_TO_DELETE = f"""
     UPDATE files_to_delete SET next_try_ms = :lease_until WHERE storage_key IN (
-        SELECT storage_key FROM files_to_delete WHERE next_try_ms <= :now ORDER BY next_try_ms LIMIT :limit)
+        {FREE_ROWS}SELECT storage_key FROM files_to_delete WHERE next_try_ms <= :now
+        ORDER BY next_try_ms LIMIT :limit {LOCKED})
     RETURNING storage_key
 """
 RETRY_FILE_TO_DELETE = "UPDATE files_to_delete SET next_try_ms = :now WHERE next_try_ms > :farthest"

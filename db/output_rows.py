@@ -118,7 +118,8 @@ class OutputRows:
 
         False: the row is not this worker's any more, or a file with this key is about to be deleted.
         """
-        return await self._change(queries.CLAIM_KEY, {**_copy(output), "storage_key": storage_key})
+        parameters = {**_copy(output), "storage_key": storage_key}
+        return await self._change_file(queries.CLAIM_KEY, parameters, storage_key)
 
     async def kept(
         self,
@@ -147,7 +148,8 @@ class OutputRows:
         parameters = {**_copy(output), **values, "now": now}
         if await self._finish(queries.FINISH_KEPT, parameters, OutputState.KEPT):
             return True
-        await self._change(queries.DELETE_UNREFERENCED, {"storage_key": storage_key})
+        parameters = {"storage_key": storage_key}
+        await self._change_file(queries.DELETE_UNREFERENCED, parameters, storage_key)
         return False
 
     async def not_kept(self, output: Output, state: OutputState) -> bool:
@@ -156,6 +158,8 @@ class OutputRows:
 
     async def _finish(self, sql: str, parameters: dict[str, object], state: OutputState) -> bool:
         async def statements(connection: Connection) -> bool:
+            # Of two copies that end at the same time, one is the last.
+            await self._engine.lock(connection, f"outputs of {parameters['task_id']}")
             if not list(await connection.execute_fetchall(sql, parameters)):
                 return False
             is_copying = list(await connection.execute_fetchall(queries.HAS_KEEPING, parameters))
@@ -209,6 +213,15 @@ class OutputRows:
 
     async def file_deleted(self, storage_key: str) -> None:
         await self._change(queries.FILE_DELETED, {"storage_key": storage_key})
+
+    async def _change_file(self, sql: str, parameters: dict[str, object], storage_key: str) -> bool:
+        """A change that depends on who else refers to the file; triggers take the same lock."""
+
+        async def statements(connection: Connection) -> bool:
+            await self._engine.lock(connection, f"file {storage_key}")
+            return bool(list(await connection.execute_fetchall(sql, parameters)))
+
+        return await self._engine.write(statements)
 
     async def _change(self, sql: str, parameters: dict[str, object]) -> bool:
         async def statements(connection: Connection) -> bool:

@@ -1,4 +1,9 @@
-"""Every SQL statement, with named parameters; which status follows which is decided in `transitions.py`."""
+"""Every SQL statement, with named parameters; which status follows which is decided in `transitions.py`.
+
+What PostgreSQL needs instead is in comments beside it: see `postgres_sql.py`.
+"""
+
+from db.postgres_sql import FREE_ROWS, LOCKED
 
 TASK_COLUMNS = (
     "seq, id, status, version, created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info,"
@@ -18,27 +23,36 @@ SETTABLE_COLUMNS = frozenset(TASK_COLUMNS.replace(",", "").split()) | {
 
 # How many tasks start before this one: whole blocks of turns, then turns, then its own turn. A task over its
 # user's limit also starts after those of the same user that came before it.
+# PostgreSQL counts rows: counters would make all who submit wait for each other.
 QUEUE_POSITION = """CASE WHEN status = 'PENDING' AND (hold IS NULL OR hold = 'user_limit') THEN 1
+    /*sqlite*/
     + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 0 AND bucket < turn / 512), 0)
     + coalesce((SELECT sum(n) FROM queue_counts WHERE level = 1 AND bucket >= turn / 512 * 512
         AND bucket < turn), 0)
     + (SELECT count(*) FROM tasks AS ahead WHERE ahead.status = 'PENDING' AND ahead.hold IS NULL
         AND ahead.turn = tasks.turn AND ahead.seq < tasks.seq)
+    /*postgres
+    + (SELECT count(*) FROM tasks AS ahead WHERE ahead.status = 'PENDING' AND ahead.hold IS NULL
+        AND (ahead.turn, ahead.seq) < (tasks.turn, tasks.seq))
+    */
     + CASE WHEN hold IS NULL THEN 0 ELSE (SELECT count(*) FROM tasks AS own WHERE own.status = 'PENDING'
         AND own.hold = 'user_limit' AND own.owner = tasks.owner AND own.turn < tasks.turn) END
     WHEN status = 'PENDING' THEN 1 END AS queue_position"""
 
-SELECT_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = :id"
+# Part of a transaction that changes the task.
+SELECT_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = :id /*postgres FOR UPDATE*/"
 # An id of ours, RunningHub's, or the digits of `public_id` (as `seq`).
 SELECT_TASKS = f"""
     SELECT {TASK_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE seq IN (
-        SELECT seq FROM json_each(:refs) CROSS JOIN tasks ON tasks.id = value
+        SELECT seq FROM json_each(:refs) /*sqlite*/CROSS JOIN/*postgres JOIN*/ tasks ON tasks.id = value
         UNION ALL
-        SELECT max(seq) FROM json_each(:refs) CROSS JOIN tasks ON runninghub_task_id = value GROUP BY value
+        SELECT max(seq) FROM json_each(:refs) /*sqlite*/CROSS JOIN/*postgres JOIN*/ tasks
+            ON runninghub_task_id = value GROUP BY value
         UNION ALL
-        SELECT seq FROM json_each(:seqs) CROSS JOIN tasks ON tasks.seq = value
+        SELECT seq FROM json_each(:seqs) /*sqlite*/CROSS JOIN/*postgres JOIN*/ tasks
+            ON tasks.seq = CAST(value AS BIGINT)
         UNION ALL
-        SELECT seq FROM json_each(:refs) CROSS JOIN tasks ON imported_id = value
+        SELECT seq FROM json_each(:refs) /*sqlite*/CROSS JOIN/*postgres JOIN*/ tasks ON imported_id = value
     )
 """
 SELECT_BY_IDEMPOTENCY_KEY = f"""
@@ -51,7 +65,8 @@ SELECT_BY_RUNNINGHUB_ID = f"""
 # A run has one row: an imported row of it, which knows nothing but the id, gives way to the task's own.
 SELECT_OTHER_OF_RUN = """
     SELECT id, coalesce(webapp_id, workflow_id, model_path) IS NULL AS is_import FROM tasks
-    WHERE account IS :account AND runninghub_task_id = :runninghub_task_id AND is_duplicate = 0 AND id <> :id
+    WHERE /*sqlite*/account IS :account/*postgres account IS NOT DISTINCT FROM :account*/
+        AND runninghub_task_id = :runninghub_task_id AND is_duplicate = 0 AND id <> :id
 """
 # Its end is forgotten first: a task's usage remains when it is deleted, and this run's is the other row's.
 FORGET_END = "UPDATE tasks SET ended_ms = NULL WHERE id = :id"
@@ -74,25 +89,29 @@ INSERT_TASK = f"""
     INSERT INTO tasks (id, status, created_at, updated_at, kind, webapp_id, workflow_id, model_path,
         node_info, instance_type, run_options, encrypted_password, base_url, owner, metadata, webhook_url,
         webhook_format, rerun_of, deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
-    SELECT :id, 'PENDING', :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info,
+    VALUES (:id, 'PENDING', :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info,
         :instance_type, :run_options, :encrypted_password, :base_url, :owner, :metadata, :webhook_url,
-        :webhook_format, :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now, 1 + max(
-            (SELECT turn FROM queue_turn),
-            coalesce((SELECT max(turn) FROM tasks WHERE status = 'PENDING' AND owner IS :owner), 0))
+        :webhook_format, :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now,
+        1 + /*sqlite*/max/*postgres greatest*/((SELECT turn FROM queue_turn),
+            coalesce((SELECT max(turn) FROM tasks WHERE status = 'PENDING'
+                AND /*sqlite*/owner IS :owner/*postgres coalesce(owner, '') = coalesce(:owner, '')*/), 0)))
+    ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING {TASK_COLUMNS}
 """
 IMPORT_TASK = f"""
     INSERT INTO tasks (id, status, created_at, updated_at, node_info, runninghub_task_id, account,
         key_fingerprint, attempt, accepted_ms, next_poll_ms, poll_deadline_ms)
-    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :account, :key_fingerprint, 1, :now, :now, :now
+    SELECT :id, 'QUEUED', :at, :at, '[]', :runninghub_task_id, :account, :key_fingerprint, 1,
+        CAST(:now AS BIGINT), CAST(:now AS BIGINT), CAST(:now AS BIGINT)
     WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE runninghub_task_id = :runninghub_task_id)
+    ON CONFLICT DO NOTHING
     RETURNING {TASK_COLUMNS}
 """
 DELETE_TASK = "DELETE FROM tasks WHERE id = :id AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING id"
-DELETE_OLD_TASKS = """
+DELETE_OLD_TASKS = f"""
     DELETE FROM tasks WHERE seq IN (
-        SELECT seq FROM tasks WHERE status IN ('SUCCESS', 'FAILED', 'CANCELLED') AND ended_ms < :before
-        LIMIT :limit)
+        {FREE_ROWS}SELECT seq FROM tasks
+        WHERE status IN ('SUCCESS', 'FAILED', 'CANCELLED') AND ended_ms < :before LIMIT :limit {LOCKED})
     RETURNING id
 """
 
@@ -105,13 +124,14 @@ SELECT_USED_WEBAPPS = """
 # Claiming
 
 SELECT_WAITING_TYPES = """
-    SELECT DISTINCT instance_type FROM task_counts WHERE status = 'PENDING' AND n > 0
+    SELECT instance_type FROM task_counts WHERE status = 'PENDING' GROUP BY instance_type HAVING sum(n) > 0
 """
 SELECT_CANDIDATES = """
     SELECT seq, turn, base_url, instance_type, account FROM tasks
-    WHERE status = 'PENDING' AND hold IS NULL AND base_url IS :base_url
+    WHERE status = 'PENDING' AND hold IS NULL
+        AND /*sqlite*/base_url IS :base_url/*postgres coalesce(base_url, '') = coalesce(:base_url, '')*/
         AND coalesce(instance_type, 'default') = :instance_type
-    ORDER BY turn, seq LIMIT :limit
+    ORDER BY turn, seq LIMIT :limit /*postgres FOR UPDATE SKIP LOCKED*/
 """
 CLAIM_TASK = f"""
     UPDATE tasks SET status = 'SUBMITTING', version = version + 1, updated_at = :at, submitting_ms = :now,
@@ -121,8 +141,9 @@ CLAIM_TASK = f"""
 """
 ADVANCE_TURN = "UPDATE queue_turn SET turn = :turn WHERE turn < :turn"
 SELECT_COUNTS = """
-    SELECT status, account, instance_type, n FROM task_counts
-    WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING') AND n > 0
+    SELECT status, account, instance_type, sum(n) AS n FROM task_counts
+    WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')
+    GROUP BY status, account, instance_type HAVING sum(n) > 0
 """
 SELECT_ACCOUNTS = "SELECT * FROM accounts"
 SELECT_LIMITERS = "SELECT * FROM submit_limiters"
@@ -151,12 +172,14 @@ UPSERT_LIMITER = """
         failed_ms = :failed_ms
 """
 SELECT_STALE_SUBMITS = f"""
-    SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'SUBMITTING' AND worker IS NOT :worker
+    SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'SUBMITTING'
+        AND /*sqlite*/worker IS NOT :worker/*postgres worker IS DISTINCT FROM :worker*/
         AND (:is_only_worker OR worker IS NULL OR NOT EXISTS (
             SELECT 1 FROM workers WHERE workers.id = tasks.worker AND workers.seen_ms >= :seen_after
-                AND workers.seen_ms <= :now + 1000))
-        AND (:is_only_worker OR submitting_ms < :seen_after OR submitting_ms > :now + 1000)
+                AND workers.seen_ms <= CAST(:now AS BIGINT) + 1000))
+        AND (:is_only_worker OR submitting_ms < :seen_after OR submitting_ms > CAST(:now AS BIGINT) + 1000)
 """
+SELECT_OWN_SUBMITS = f"SELECT {TASK_COLUMNS} FROM tasks WHERE status = 'SUBMITTING' AND worker = :worker"
 WORKER_SEEN = """
     INSERT INTO workers VALUES (:worker, :now) ON CONFLICT (id) DO UPDATE SET seen_ms = :now
 """
@@ -169,9 +192,10 @@ ADD_STRAY_RUN = """
     INSERT INTO stray_runs VALUES (:account, :runninghub_task_id, :task_id, :now)
     ON CONFLICT (account, runninghub_task_id) DO NOTHING
 """
-LEASE_STRAY_RUNS = """
+LEASE_STRAY_RUNS = f"""
     UPDATE stray_runs SET next_cancel_ms = :lease_until WHERE (account, runninghub_task_id) IN (
-        SELECT account, runninghub_task_id FROM stray_runs WHERE next_cancel_ms <= :now LIMIT :limit)
+        {FREE_ROWS}SELECT account, runninghub_task_id FROM stray_runs WHERE next_cancel_ms <= :now
+        LIMIT :limit {LOCKED})
     RETURNING account, runninghub_task_id, task_id
 """
 HAS_STRAY_RUN = "SELECT 1 FROM stray_runs WHERE next_cancel_ms <= :now LIMIT 1"
@@ -185,21 +209,22 @@ SET_FINGERPRINT = """
 
 # Polling. A poll is due at `next_poll_ms`; at `poll_deadline_ms` its delay has doubled. The earliest deadline
 # goes first, so that a backlog of long delays holds up no short one. `+status`: the index of due times is u
-DUE = "next_poll_ms <= :now AND +status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')"
-SELECT_DUE = f"SELECT seq FROM tasks WHERE {DUE} ORDER BY poll_deadline_ms LIMIT :limit"
+IS_POLLED = "/*sqlite*/+/*postgres */status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')"
+DUE = f"next_poll_ms <= :now AND {IS_POLLED}"
+FIRST = f"ORDER BY poll_deadline_ms LIMIT :limit {LOCKED}"
+SELECT_DUE = f"{FREE_ROWS}SELECT seq FROM tasks WHERE {DUE} {FIRST}"
 SELECT_DUE_EXCEPT = f"""
-    SELECT seq FROM tasks WHERE {DUE} AND account NOT IN (SELECT value FROM json_each(:accounts))
-    ORDER BY poll_deadline_ms LIMIT :limit
+    {FREE_ROWS}SELECT seq FROM tasks WHERE {DUE} AND account NOT IN (SELECT value FROM json_each(:accounts))
+    {FIRST}
 """
 SELECT_DUE_AT = f"""
-    SELECT seq FROM tasks WHERE {DUE} AND account IN (SELECT value FROM json_each(:accounts))
-    ORDER BY poll_deadline_ms LIMIT :limit
+    {FREE_ROWS}SELECT seq FROM tasks WHERE {DUE} AND account IN (SELECT value FROM json_each(:accounts))
+    {FIRST}
 """
 IS_DUE = f"SELECT 1 FROM tasks WHERE {DUE} LIMIT 1"
 MOST_URGENT = f"SELECT min(poll_deadline_ms) AS poll_deadline_ms FROM tasks WHERE {DUE}"
-NEXT_DUE = """
-    SELECT next_poll_ms FROM tasks
-    WHERE next_poll_ms IS NOT NULL AND +status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUBMIT_UNKNOWN')
+NEXT_DUE = f"""
+    SELECT next_poll_ms FROM tasks WHERE next_poll_ms IS NOT NULL AND {IS_POLLED}
     ORDER BY next_poll_ms LIMIT 1
 """
 LEASE_DUE = f"""
@@ -209,14 +234,15 @@ LEASE_DUE = f"""
 PULL_DUE = "UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now WHERE next_poll_ms > :farthest"
 # The due time is set only where it is still the lease: a webhook may have made a poll due in the meantime.
 RESCHEDULE = """
-    UPDATE tasks SET next_poll_ms = :next_poll_ms, poll_deadline_ms = 2 * :next_poll_ms - :now
+    UPDATE tasks SET next_poll_ms = :next_poll_ms, poll_deadline_ms = 2 * CAST(:next_poll_ms AS BIGINT) - :now
     WHERE id = :id AND next_poll_ms = :leased_until
 """
-POLL_NOW = """
+POLL_NOW = f"""
     UPDATE tasks SET next_poll_ms = :now, poll_deadline_ms = :now
     WHERE seq IN (
-        SELECT seq FROM tasks WHERE account = :account AND status IN ('QUEUED', 'RUNNING')
-        ORDER BY accepted_ms LIMIT :limit) AND next_poll_ms > :now AND next_poll_ms < :leased_from
+        {FREE_ROWS}SELECT seq FROM tasks WHERE account = :account AND status IN ('QUEUED', 'RUNNING')
+        ORDER BY accepted_ms LIMIT :limit {LOCKED})
+        AND next_poll_ms > :now AND next_poll_ms < :leased_from
 """
 STOP_POLLING_MISSING = """
     UPDATE tasks SET next_poll_ms = NULL, poll_deadline_ms = NULL
@@ -260,14 +286,18 @@ def update_task(columns: list[str], *, is_public: bool) -> str:
 
 
 # Long values are read when it is known how many of them fit into the page.
-VALUE_BYTES = "length(CAST(node_info AS BLOB)) + coalesce(length(CAST(result_data AS BLOB)), 0)"
+VALUE_BYTES = (
+    "/*sqlite*/length(CAST(node_info AS BLOB)) + coalesce(length(CAST(result_data AS BLOB)), 0)"
+    "/*postgres octet_length(node_info) + coalesce(octet_length(result_data), 0)*/"
+)
 PAGE_COLUMNS = TASK_COLUMNS.replace(
     " node_info,", f" CASE WHEN {VALUE_BYTES} > :short THEN '[]' ELSE node_info END AS node_info,"
 ).replace(" result_data,", f" CASE WHEN {VALUE_BYTES} <= :short THEN result_data END AS result_data,") + (
     f", {VALUE_BYTES} AS value_bytes, {VALUE_BYTES} > :short AS is_truncated"
 )
 SELECT_VALUES = """
-    SELECT seq, node_info, result_data FROM tasks WHERE seq IN (SELECT value FROM json_each(:seqs))
+    SELECT seq, node_info, result_data FROM tasks
+    WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(:seqs))
 """
 
 
@@ -284,9 +314,11 @@ PAGE_FILTERS = {
     "status": "status = :status",
     "webapp_id": "webapp_id = :webapp_id",
     "owner": "owner = :owner",
-    # Rows are stored in the order of their times: the bounds of `seq` spare the rows outside.
-    "created_after": """created_at >= :created_after AND seq >= coalesce((
-        SELECT seq FROM tasks WHERE created_at >= :created_after ORDER BY created_at LIMIT 1), 0)""",
-    "created_before": """created_at < :created_before AND seq <= coalesce((
-        SELECT seq FROM tasks WHERE created_at < :created_before ORDER BY created_at DESC LIMIT 1), 0)""",
+    # SQLite stores rows in the order of their times: the bounds of `seq` spare the rows outside.
+    "created_after": """created_at >= :created_after /*sqlite*/AND seq >= coalesce((
+        SELECT seq FROM tasks WHERE created_at >= :created_after ORDER BY created_at LIMIT 1), 0)
+        /*postgres */""",
+    "created_before": """created_at < :created_before /*sqlite*/AND seq <= coalesce((
+        SELECT seq FROM tasks WHERE created_at < :created_before ORDER BY created_at DESC LIMIT 1), 0)
+        /*postgres */""",
 }

@@ -25,17 +25,19 @@ HOLD_TASK = """
     UPDATE tasks SET hold = 'user_limit' WHERE id = :id AND status = 'PENDING' AND hold IS NULL RETURNING id
 """
 HOLD_CLAIMABLE = """
-    UPDATE tasks SET hold = 'user_limit' WHERE owner = :owner AND status = 'PENDING' AND hold IS NULL
+    UPDATE tasks SET hold = 'user_limit' WHERE seq IN (
+        SELECT seq FROM tasks WHERE owner = :owner AND status = 'PENDING' AND hold IS NULL
+        /*postgres FOR UPDATE SKIP LOCKED*/)
 """
 # A released task's turn is computed as a new task's: an old one would let it pass those of other users.
 RELEASE_HELD = """
-    UPDATE tasks SET hold = NULL, version = version + 1, turn = 1 + max(
+    UPDATE tasks SET hold = NULL, version = version + 1, turn = 1 + /*sqlite*/max/*postgres greatest*/(
         (SELECT turn FROM queue_turn),
         coalesce((SELECT max(turn) FROM tasks AS own
             WHERE own.owner = :owner AND own.status = 'PENDING' AND own.hold IS NULL), 0))
     WHERE seq = (
         SELECT seq FROM tasks WHERE owner = :owner AND status = 'PENDING' AND hold = 'user_limit'
-        ORDER BY turn, seq LIMIT 1)
+        ORDER BY turn, seq LIMIT 1 /*postgres FOR UPDATE SKIP LOCKED*/)
     RETURNING id
 """
 SELECT_HELD_OWNERS = """
@@ -52,13 +54,14 @@ SUM_COINS = """
         WHERE owner = :owner AND ended_ms >= :since_ms AND coins_micros IS NOT NULL
         UNION ALL
         SELECT coins_micros FROM deleted_tasks
-        WHERE owner = :owner AND ended_ms >= :since_ms AND coins_micros IS NOT NULL)
+        WHERE owner = :owner AND ended_ms >= :since_ms AND coins_micros IS NOT NULL) AS costs
 """
 
 # Usage: every task that has ended, once, whether it is still stored or not.
 USAGE_COLUMNS = "status, webapp_id, owner, account, coins_micros, money_micros, third_party_money_micros"
 GROUPS = {
-    "day": "date(ended_ms / 1000, 'unixepoch')",
+    "day": """/*sqlite*/date(ended_ms / 1000, 'unixepoch')
+        /*postgres to_char(to_timestamp(ended_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')*/""",
     "webapp": "webapp_id",
     "owner": "owner",
     "account": "account",
@@ -69,18 +72,20 @@ def select_usage(*, groups: tuple[str, ...], is_of_one_owner: bool) -> str:
     """Sums over the tasks that ended in a period, for each combination of `groups` (names of `GROUPS`)."""
     names = "".join(f"{GROUPS[name]} AS {name}, " for name in groups)
     numbers = ", ".join(str(number) for number in range(1, len(groups) + 1))
-    grouping = f"GROUP BY {numbers} ORDER BY {numbers}" if groups else ""
+    order = ", ".join(f"{number} NULLS FIRST" for number in range(1, len(groups) + 1))
+    grouping = f"GROUP BY {numbers} ORDER BY {order}" if groups else ""
     where = "WHERE ended_ms >= :from_ms AND ended_ms < :to_ms"
     where += " AND owner = :owner" if is_of_one_owner else ""
     columns = f"{USAGE_COLUMNS}, ended_ms, run_seconds"
     return f"""
         SELECT {names}count(*) AS tasks,
-            coalesce(sum(status = 'SUCCESS'), 0) AS succeeded,
-            coalesce(sum(status = 'FAILED'), 0) AS failed,
-            coalesce(sum(coins_micros), 0) AS coins_micros,
-            coalesce(sum(money_micros), 0) AS money_micros,
-            coalesce(sum(third_party_money_micros), 0) AS third_party_money_micros,
-            coalesce(sum(CAST(round(run_seconds * 1000) AS INTEGER)), 0) AS run_ms
-        FROM (SELECT {columns} FROM tasks {where} UNION ALL SELECT {columns} FROM deleted_tasks {where})
+            count(*) FILTER (WHERE status = 'SUCCESS') AS succeeded,
+            count(*) FILTER (WHERE status = 'FAILED') AS failed,
+            CAST(coalesce(sum(coins_micros), 0) AS BIGINT) AS coins_micros,
+            CAST(coalesce(sum(money_micros), 0) AS BIGINT) AS money_micros,
+            CAST(coalesce(sum(third_party_money_micros), 0) AS BIGINT) AS third_party_money_micros,
+            CAST(coalesce(sum(CAST(round(run_seconds * 1000) AS BIGINT)), 0) AS BIGINT) AS run_ms
+        FROM (SELECT {columns} FROM tasks {where}
+            UNION ALL SELECT {columns} FROM deleted_tasks {where}) AS ended
         {grouping}
     """

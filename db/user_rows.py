@@ -141,6 +141,10 @@ class UserRows:
 
         return await self._engine.write(statements)
 
+    async def lock(self, connection: Connection, owner: str) -> None:
+        """Part of a transaction: what it counts of this user's tasks, no other one changes until it ends."""
+        await self._engine.lock(connection, f"user {owner}")
+
     # Limits. The limit of active tasks is kept by holding tasks: whatever is not held may be claimed.
 
     async def max_active(self, connection: Connection, owner: str) -> int:
@@ -154,6 +158,7 @@ class UserRows:
 
         Part of the transaction that made it claimable. Whether anything changed.
         """
+        await self.lock(connection, owner)
         if not await self.max_active(connection, owner):
             return False
         await connection.execute_fetchall(queries.HOLD_TASK, {"id": task_id})
@@ -162,6 +167,7 @@ class UserRows:
 
     async def release(self, connection: Connection, owner: str) -> int:
         """Release held tasks up to the user's limit; part of the transaction that ended one. How many."""
+        await self.lock(connection, owner)
         limit = await self.max_active(connection, owner)
         ((active,),) = await connection.execute_fetchall(queries.COUNT_ACTIVE, {"owner": owner})
         released = 0
@@ -173,6 +179,7 @@ class UserRows:
 
     async def _apply_limit_anew(self, connection: Connection, owner: str) -> None:
         """The limit may have changed: what was claimable may have to wait, and the other way round."""
+        await self.lock(connection, owner)
         await connection.execute_fetchall(queries.HOLD_CLAIMABLE, {"owner": owner})
         await self.release(connection, owner)
 
@@ -183,7 +190,7 @@ class UserRows:
             return 0
 
         async def statements(connection: Connection) -> int:
-            return sum([await self.release(connection, owner) for owner in owners])
+            return sum([await self.release(connection, owner) for owner in sorted(owners)])
 
         return await self._engine.write(statements)
 

@@ -19,7 +19,8 @@ SELECT_DUE_OF_EACH = """
         SELECT (SELECT min(receiver) FROM webhook_deliveries
             WHERE next_try_ms IS NOT NULL AND receiver > receivers.receiver)
         FROM receivers WHERE receiver IS NOT NULL)
-    SELECT due.seq, due.receiver FROM receivers CROSS JOIN webhook_deliveries AS due ON due.seq IN (
+    SELECT due.seq, due.receiver FROM receivers
+    /*sqlite*/CROSS JOIN/*postgres JOIN*/ webhook_deliveries AS due ON due.seq IN (
         SELECT own.seq FROM webhook_deliveries AS own
         WHERE own.receiver = receivers.receiver AND own.next_try_ms <= :now
         ORDER BY own.next_try_ms, own.seq LIMIT :at_once_each)
@@ -27,13 +28,18 @@ SELECT_DUE_OF_EACH = """
 """
 LEASE_DUE = f"""
     UPDATE webhook_deliveries SET leases = leases + 1, next_try_ms = :lease_until
-    WHERE seq IN (SELECT value FROM json_each(:seqs)) AND next_try_ms <= :now
+    WHERE seq IN (
+        SELECT seq FROM webhook_deliveries
+        WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(:seqs)) AND next_try_ms <= :now
+        /*postgres FOR UPDATE SKIP LOCKED*/)
     RETURNING {DELIVERY_COLUMNS}
 """
 # A time that a clock which has stepped back will not reach for long.
 PULL_DUE = "UPDATE webhook_deliveries SET next_try_ms = :now WHERE next_try_ms > :farthest"
 STORE_ATTEMPT = f"""
-    UPDATE webhook_deliveries SET state = :state, attempts = json_insert(attempts, '$[#]', json(:attempt)),
+    UPDATE webhook_deliveries SET state = :state, attempts =
+        /*sqlite*/json_insert(attempts, '$[#]', json(:attempt))
+        /*postgres CAST(CAST(attempts AS jsonb) || CAST(:attempt AS jsonb) AS text)*/,
         failures = :failures, next_try_ms = :next_try_ms
     WHERE {IS_OWN_ATTEMPT} RETURNING id
 """

@@ -12,6 +12,21 @@ from db.engine import DatabaseRefused
 WAIT_S = 10.0
 
 
+class NoWorkerLock:
+    """For a server's database: whether other instances live cannot be told, so that each counts on some."""
+
+    is_only_worker = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to give back."""
+
+    async def share(self) -> None:
+        """It never was alone."""
+
+
 class WorkerLock:
     """A shared lock on `<database>.workers`, held while a worker lives; the system frees it when it dies.
 

@@ -168,10 +168,23 @@ class Submitter:
 
         `is_only_worker`: no other worker serves the database, so that all but our own calls are stale.
         """
+        if self._database.may_have_lost_claims:
+            await self._return_lost_claims()
         for task in await self._database.stale_submits(is_only_worker=is_only_worker):
             if task.id not in self._calls:
                 log.warning("outcome of a paid call unknown", extra={"task_id": task.id})
                 await self._database.store(task.id, OutcomeUnknown(task.attempt, INTERRUPTED))
+
+    async def _return_lost_claims(self) -> None:
+        """Let the rows wait again that we claimed without hearing of it: their paid calls were never made."""
+        claimed = await self._database.own_submits()
+        if self._claims:  # what these have claimed is not among the calls yet; the next time, then
+            return
+        for task in claimed:
+            if task.id not in self._calls:
+                await self._database.store(task.id, NotStarted(task.attempt))
+                self._may_be_waiting = True
+        self._database.may_have_lost_claims = False
 
     def stop(self) -> None:
         """Start no further call, and let nobody wait for one."""

@@ -26,6 +26,7 @@ from tasks.account_monitor import AccountMonitor
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
+from tests.postgres_server import RunningServer, empty, start_postgres
 from transitions import Accepted
 from webapp_service import WebappService
 
@@ -193,9 +194,46 @@ def clock() -> Clock:
     return Clock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `both_engines` runs on SQLite and on PostgreSQL, unless it is marked `sqlite_only`."""
+    marker = metafunc.definition.get_closest_marker
+    if "location" in metafunc.fixturenames and marker("both_engines") and not marker("sqlite_only"):
+        metafunc.parametrize("location", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[RunningServer]:
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: RunningServer) -> Iterator[str]:
+    """The address of a database that has the service's schema."""
+    with postgres_server.database() as url:
+        asyncio.run(_migrate(url))
+        yield url
+
+
+async def _migrate(url: str) -> None:
+    async with Database(url):
+        pass
+
+
 @pytest.fixture
-async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
-    async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where this test's database is; the engine is in `request.param`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield str(tmp_path / "tasks.db")
+    else:
+        url = request.getfixturevalue("migrated_postgres")
+        empty(url)  # a tenth of the time that a new database takes
+        yield url
+
+
+@pytest.fixture
+async def database(location: str, clock: Clock) -> AsyncIterator[Database]:
+    async with Database(location, clock=clock) as database:
         yield database
 
 

@@ -60,7 +60,7 @@ from transitions import (
     WebhookReceived,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 ERROR = {"code": "c", "message": "m"}
 
@@ -197,6 +197,7 @@ async def test_all_that_was_stored_is_there_after_a_restart(tmp_path: Path, cloc
         assert [await stored(database, task.id) for task in before] == before
 
 
+@pytest.mark.sqlite_only
 async def test_a_file_of_a_newer_service_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tasks.db"
     async with Database(str(path)) as database:
@@ -207,6 +208,7 @@ async def test_a_file_of_a_newer_service_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.sqlite_only
 async def test_no_other_word_than_the_contracts_can_be_a_status(database: Database) -> None:
     await add(database)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
@@ -330,6 +332,7 @@ async def test_a_user_with_many_waiting_tasks_delays_another_by_one_slot_at_most
     assert (await stored(database, "task-50")).queue_position == 2
 
 
+@pytest.mark.sqlite_only
 async def test_positions_are_right_across_blocks_of_turns(database: Database) -> None:
     for number in range(1, 1100):
         await add_waiting(database, number)
@@ -671,6 +674,7 @@ def is_scan(step: str) -> bool:
     return is_whole_table or step.startswith("USE TEMP B-TREE")
 
 
+@pytest.mark.sqlite_only
 async def test_no_request_scans_more_rows_than_it_returns(database: Database) -> None:
     """Every statement of a request finds its rows by an index."""
     steps = []
@@ -689,6 +693,7 @@ async def test_no_request_scans_more_rows_than_it_returns(database: Database) ->
     assert [step for step in steps if is_scan(step)] == ["USE TEMP B-TREE FOR GROUP BY"]
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("count", range(len(queries.PAGE_FILTERS) + 1))
 async def test_every_combination_of_a_lists_filters_finds_its_rows_by_an_index(
     database: Database, count: int
@@ -731,6 +736,7 @@ async def test_a_lists_long_results_are_left_out_with_the_values(database: Datab
 # Faults
 
 
+@pytest.mark.sqlite_only
 async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
     database: Database, tmp_path: Path
 ) -> None:
@@ -745,6 +751,7 @@ async def test_a_locked_file_stops_a_submit_whole_and_the_next_one_is_stored(
     assert (await add(database, 2)).status is S.SUBMITTING
 
 
+@pytest.mark.sqlite_only
 async def test_a_full_disk_leaves_no_task_half_stored(database: Database) -> None:
     ((pages,),) = await sqlite_file(database).writer.execute_fetchall("PRAGMA page_count")
     await sqlite_file(database).writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")

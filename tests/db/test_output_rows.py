@@ -3,17 +3,16 @@
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from db.migrations import MIGRATIONS
+from db.engine import Connection, Engine
+from db.engines import open_engine
 from db.output_rows import LINK_LIFETIME_MS, OutputRows
-from db.sqlite import Connection, SqliteFile
 from models import NewOutput, Output, OutputState
 from tests.conftest import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 LEASE_MS = 60_000
 PICTURE = NewOutput(
@@ -28,18 +27,18 @@ TEXT = NewOutput(n=1, state=OutputState.KEPT, media_type="text/plain", text="a ç
 
 
 @pytest.fixture
-async def file(tmp_path: Path) -> AsyncIterator[SqliteFile]:
-    async with SqliteFile(str(tmp_path / "tasks.db"), MIGRATIONS) as file:
+async def file(location: str) -> AsyncIterator[Engine]:
+    async with open_engine(location) as file:
         yield file
 
 
 @pytest.fixture
-def outputs(file: SqliteFile, clock: Clock) -> OutputRows:
+def outputs(file: Engine, clock: Clock) -> OutputRows:
     return OutputRows(file, clock)
 
 
 async def insert(
-    file: SqliteFile,
+    file: Engine,
     outputs: OutputRows,
     task_id: str = "task-1",
     new: Sequence[NewOutput] = (PICTURE,),
@@ -55,7 +54,7 @@ async def insert(
     await file.write(statements)
 
 
-async def delete_task(file: SqliteFile, task_id: str) -> None:
+async def delete_task(file: Engine, task_id: str) -> None:
     async def statements(connection: Connection) -> None:
         await connection.execute_fetchall("DELETE FROM tasks WHERE id = :id", {"id": task_id})
 
@@ -73,7 +72,7 @@ async def keep(outputs: OutputRows, output: Output, key: str = "a-key", *, text:
     )
 
 
-async def kept(file: SqliteFile, outputs: OutputRows, task_id: str, key: str = "a-key") -> None:
+async def kept(file: Engine, outputs: OutputRows, task_id: str, key: str = "a-key") -> None:
     await insert(file, outputs, task_id)
     (output,) = await lease(outputs)
     assert await keep(outputs, output, key)
@@ -91,7 +90,7 @@ async def files_to_delete(outputs: OutputRows) -> list[str]:
 
 
 async def test_a_result_with_an_address_is_being_kept(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     await insert(file, outputs)
     assert await outputs.of_task("task-1") == [
@@ -114,7 +113,7 @@ async def test_a_result_with_an_address_is_being_kept(
     ]
 
 
-async def test_a_text_without_an_address_is_kept_at_once(file: SqliteFile, outputs: OutputRows) -> None:
+async def test_a_text_without_an_address_is_kept_at_once(file: Engine, outputs: OutputRows) -> None:
     await insert(file, outputs, new=[TEXT])
     (output,) = await outputs.of_task("task-1")
     assert (output.state, output.text, output.size) == (OutputState.KEPT, "a çŒ«", 5)
@@ -124,14 +123,14 @@ async def test_a_text_without_an_address_is_kept_at_once(file: SqliteFile, outpu
 
 @pytest.mark.parametrize("state", [OutputState.NOT_KEPT, OutputState.LOST])
 async def test_what_is_not_to_be_kept_is_never_leased(
-    file: SqliteFile, outputs: OutputRows, state: OutputState
+    file: Engine, outputs: OutputRows, state: OutputState
 ) -> None:
     await insert(file, outputs, new=[replace(PICTURE, state=state)])
     assert (await outputs.of_task("task-1"))[0].state is state
     assert await lease(outputs) == []
 
 
-async def test_outputs_are_read_for_many_tasks_at_once(file: SqliteFile, outputs: OutputRows) -> None:
+async def test_outputs_are_read_for_many_tasks_at_once(file: Engine, outputs: OutputRows) -> None:
     await insert(file, outputs, "task-1", [TEXT, PICTURE])
     await insert(file, outputs, "task-2")
     await insert(file, outputs, "task-3", [])
@@ -147,7 +146,7 @@ async def test_outputs_are_read_for_many_tasks_at_once(file: SqliteFile, outputs
 
 
 async def test_a_leased_output_is_nobody_elses_until_the_lease_expires(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     await insert(file, outputs)
     (first,) = await lease(outputs)
@@ -157,7 +156,7 @@ async def test_a_leased_output_is_nobody_elses_until_the_lease_expires(
     assert (first.attempts, second.attempts) == (1, 2)
 
 
-async def test_a_renewed_lease_lasts_longer(file: SqliteFile, outputs: OutputRows, clock: Clock) -> None:
+async def test_a_renewed_lease_lasts_longer(file: Engine, outputs: OutputRows, clock: Clock) -> None:
     await insert(file, outputs)
     leased = await lease(outputs)
     clock.go_on(50)
@@ -169,7 +168,7 @@ async def test_a_renewed_lease_lasts_longer(file: SqliteFile, outputs: OutputRow
 
 
 async def test_no_more_than_the_limit_is_leased_and_the_longest_due_first(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     for task_id in ("task-2", "task-1"):
         await insert(file, outputs, task_id)
@@ -179,7 +178,7 @@ async def test_no_more_than_the_limit_is_leased_and_the_longest_due_first(
 
 
 async def test_leases_of_a_killed_process_are_due_after_the_next_start(
-    file: SqliteFile, outputs: OutputRows
+    file: Engine, outputs: OutputRows
 ) -> None:
     await kept(file, outputs, "task-1")
     await insert(file, outputs, "task-2")
@@ -192,7 +191,7 @@ async def test_leases_of_a_killed_process_are_due_after_the_next_start(
 
 
 async def test_a_worker_whose_lease_has_expired_changes_nothing_any_more(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     await insert(file, outputs)
     (late,) = await lease(outputs)
@@ -212,7 +211,7 @@ async def test_a_worker_whose_lease_has_expired_changes_nothing_any_more(
 # The end of a copy
 
 
-async def test_a_kept_output_has_its_size_sha256_and_text(file: SqliteFile, outputs: OutputRows) -> None:
+async def test_a_kept_output_has_its_size_sha256_and_text(file: Engine, outputs: OutputRows) -> None:
     await insert(file, outputs)
     (output,) = await lease(outputs)
     assert await keep(outputs, output, text="a cat")
@@ -229,7 +228,7 @@ async def test_a_kept_output_has_its_size_sha256_and_text(file: SqliteFile, outp
 
 @pytest.mark.parametrize("end", [OutputState.LOST, OutputState.TOO_LARGE])
 async def test_a_copy_without_a_file_leaves_what_it_claimed_to_be_deleted(
-    file: SqliteFile, outputs: OutputRows, end: OutputState
+    file: Engine, outputs: OutputRows, end: OutputState
 ) -> None:
     await insert(file, outputs)
     (output,) = await lease(outputs)
@@ -239,7 +238,7 @@ async def test_a_copy_without_a_file_leaves_what_it_claimed_to_be_deleted(
     assert await files_to_delete(outputs) == ["a-key"]
 
 
-async def test_a_retry_is_due_after_its_delay(file: SqliteFile, outputs: OutputRows, clock: Clock) -> None:
+async def test_a_retry_is_due_after_its_delay(file: Engine, outputs: OutputRows, clock: Clock) -> None:
     await insert(file, outputs)
     (output,) = await lease(outputs)
     await outputs.retry(output, delay_ms=5000, failures=1)
@@ -251,7 +250,7 @@ async def test_a_retry_is_due_after_its_delay(file: SqliteFile, outputs: OutputR
 
 
 async def test_a_file_that_disappeared_is_copied_again_while_the_link_works(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     await kept(file, outputs, "task-1")
     (output,) = await outputs.of_task("task-1")
@@ -267,7 +266,7 @@ async def test_a_file_that_disappeared_is_copied_again_while_the_link_works(
 # Deleting
 
 
-async def test_the_files_of_a_deleted_task_are_deleted(file: SqliteFile, outputs: OutputRows) -> None:
+async def test_the_files_of_a_deleted_task_are_deleted(file: Engine, outputs: OutputRows) -> None:
     await kept(file, outputs, "task-1")
     await delete_task(file, "task-1")
     assert await outputs.of_task("task-1") == []
@@ -277,9 +276,7 @@ async def test_the_files_of_a_deleted_task_are_deleted(file: SqliteFile, outputs
     assert await files_to_delete(outputs) == []
 
 
-async def test_a_file_of_two_outputs_is_deleted_with_the_second(
-    file: SqliteFile, outputs: OutputRows
-) -> None:
+async def test_a_file_of_two_outputs_is_deleted_with_the_second(file: Engine, outputs: OutputRows) -> None:
     await kept(file, outputs, "task-1")
     await kept(file, outputs, "task-2")
     await delete_task(file, "task-1")
@@ -289,7 +286,7 @@ async def test_a_file_of_two_outputs_is_deleted_with_the_second(
 
 
 async def test_a_file_that_is_being_copied_again_elsewhere_is_not_deleted(
-    file: SqliteFile, outputs: OutputRows
+    file: Engine, outputs: OutputRows
 ) -> None:
     await kept(file, outputs, "task-1")
     await insert(file, outputs, "task-2")
@@ -300,7 +297,7 @@ async def test_a_file_that_is_being_copied_again_elsewhere_is_not_deleted(
 
 
 async def test_a_file_that_is_about_to_be_deleted_cannot_be_claimed(
-    file: SqliteFile, outputs: OutputRows
+    file: Engine, outputs: OutputRows
 ) -> None:
     await kept(file, outputs, "task-1")
     await delete_task(file, "task-1")
@@ -311,9 +308,7 @@ async def test_a_file_that_is_about_to_be_deleted_cannot_be_claimed(
     assert await outputs.claim_key(copying, "a-key")
 
 
-async def test_a_deletion_that_failed_is_due_again(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
-) -> None:
+async def test_a_deletion_that_failed_is_due_again(file: Engine, outputs: OutputRows, clock: Clock) -> None:
     await kept(file, outputs, "task-1")
     await delete_task(file, "task-1")
     assert await files_to_delete(outputs) == ["a-key"]
@@ -323,7 +318,7 @@ async def test_a_deletion_that_failed_is_due_again(
 
 
 async def test_outputs_kept_before_a_time_are_deleted(
-    file: SqliteFile, outputs: OutputRows, clock: Clock
+    file: Engine, outputs: OutputRows, clock: Clock
 ) -> None:
     await kept(file, outputs, "task-1", "old")
     clock.go_on(10)

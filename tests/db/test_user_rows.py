@@ -20,12 +20,11 @@ from tests.conftest import (
     add_waiting,
     at_runninghub,
     new_task,
-    sqlite_file,
     stored,
 )
 from transitions import CancelRequested, Finished, OutcomeUnknown, Rejected, Resubmitted, RunFailed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 
 async def create(database: Database, name: str = "ann", **limits: Any) -> None:
@@ -218,6 +217,7 @@ async def test_usage_is_exact_and_counts_each_task_once(database: Database, cloc
     assert (before.tasks, before.coins_micros) == (0, 0)
 
 
+@pytest.mark.sqlite_only
 async def test_no_limit_scans_the_tasks(database: Database) -> None:
     plans = []
     values = {"owner": "ann", "since": "", "since_ms": 0, "from_ms": 0, "to_ms": 1, "id": "x", "name": "x"}
@@ -254,9 +254,11 @@ async def test_a_token_opens_until_it_expires_or_is_revoked(database: Database, 
     assert not await database.users.delete("ann")
 
 
-async def test_another_worker_sees_a_revoked_token_at_once(database: Database, clock: Clock) -> None:
+async def test_another_worker_sees_a_revoked_token_at_once(
+    database: Database, location: str, clock: Clock
+) -> None:
     await create(database)
-    async with Database(sqlite_file(database).path, clock=clock) as other:
+    async with Database(location, clock=clock) as other:
         assert await other.users.find_by_token(b"ann")
         await database.users.delete("ann")
         assert await other.users.find_by_token(b"ann") is None

@@ -25,7 +25,7 @@ from tests.conftest import (
 )
 from transitions import TooExpensive
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 NO_COINS = answer(0, {"remainCoins": "0", "currentTaskCounts": "0"})
 COINS = answer(0, {"remainCoins": "10", "currentTaskCounts": "0"})

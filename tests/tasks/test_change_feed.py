@@ -15,7 +15,7 @@ from tasks.change_feed import ChangeFeed
 from tests.conftest import Clock, add_waiting, at_runninghub, until
 from transitions import CancelRequested, Finished, Progress
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 DONE = Finished("1001", [], None, None, {})
 QUEUED = Progress("1001", S.QUEUED, 0)
@@ -99,11 +99,11 @@ async def test_a_wait_that_begins_with_an_old_copy_of_the_task_still_ends(
 
 
 async def test_a_change_made_by_another_worker_is_seen(
-    database: Database, changes: ChangeFeed, tmp_path: Path, clock: Clock
+    database: Database, changes: ChangeFeed, location: str, clock: Clock
 ) -> None:
     task = await at_runninghub(database)
     waiting = asyncio.create_task(changes.next_status(task, timeout_s=60))
-    async with Database(str(tmp_path / "tasks.db"), clock=clock) as other:
+    async with Database(location, clock=clock) as other:
         moved = await other.store("task-1", DONE)
     async with asyncio.timeout(2):
         assert await waiting == moved
@@ -231,6 +231,7 @@ async def test_who_goes_away_leaves_nothing_behind(database: Database, changes: 
         assert await fresh == done
 
 
+@pytest.mark.sqlite_only
 async def test_a_database_that_cannot_be_read_for_a_while_does_not_end_the_loop(
     database: Database, changes: ChangeFeed, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

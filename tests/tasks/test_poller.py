@@ -29,7 +29,7 @@ from tests.conftest import (
     until_status,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 FILES = [{"fileUrl": "https://x/1.png"}]
 DONE = httpx.Response(200, json=answer(0, FILES))
@@ -128,6 +128,7 @@ async def test_a_broken_runninghub_fails_no_task_and_is_not_asked_without_end(
     ]
 
 
+@pytest.mark.sqlite_only
 async def test_a_round_that_fails_does_not_end_the_loop(
     core: Core,
     runninghub: RunningHub,
@@ -148,6 +149,7 @@ async def test_a_round_that_fails_does_not_end_the_loop(
     other.close()
 
 
+@pytest.mark.sqlite_only
 async def test_an_outcome_that_cannot_be_stored_is_asked_for_again_when_the_lease_runs_out(
     core: Core,
     runninghub: RunningHub,

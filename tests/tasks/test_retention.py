@@ -8,7 +8,7 @@ from tasks.retention import Retention
 from tests.conftest import Clock, at_runninghub, settings_with
 from transitions import Finished
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 DAY_S = 86_400
 TEXT = NewOutput(n=0, state=OutputState.KEPT, media_type="text/plain", text="a cat")

@@ -28,7 +28,7 @@ from transitions import CancelRequested, Finished, RunFailed
 from webhooks.receivers import Receivers
 from webhooks.signature import WebhookSigner
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
 OLD = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 NEW = "whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
@@ -307,6 +307,7 @@ async def test_what_is_in_progress_counts_towards_a_receivers_share(webhooks: We
     )
 
 
+@pytest.mark.sqlite_only
 async def test_a_lease_reads_no_more_rows_when_a_receiver_keeps_many_waiting(webhooks: Webhooks) -> None:
     await store_deliveries(webhooks.database, ["https://busy.example.com"], 1000)
 
@@ -326,6 +327,7 @@ async def test_a_lease_reads_no_more_rows_when_a_receiver_keeps_many_waiting(web
     assert steps < 1000  # of SQLite's machine: less than one for each row
 
 
+@pytest.mark.sqlite_only  # so many commits take too long where other tests run beside
 async def test_a_thousand_deliveries_pass_five_receivers_that_hang(webhooks: Webhooks) -> None:
     async with AsyncExitStack() as stack:
         receivers = [await stack.enter_async_context(listening()) for _ in range(50)]

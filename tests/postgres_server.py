@@ -1,0 +1,165 @@
+"""A PostgreSQL server of the tests' own, in a temporary folder, or the one that TEST_DATABASE_URL names.
+
+with start_postgres() as server:
+    with server.database() as url: …
+"""
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from tests.processes import clean_environment, free_port
+
+START_TIMEOUT_S = 60
+STARTS = 50
+NO_SERVER = "no PostgreSQL server: install the system's package postgresql, or set TEST_DATABASE_URL"
+# Nothing here outlives the machine, so that nothing need reach the disk.
+OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+}
+UNPRIVILEGED = "postgres"
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """A running server; `url` is its maintenance database. `data` is None for one that is not ours."""
+
+    url: str
+    data: Path | None = None
+    port: int = 0
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The address of a new database, which is deleted at the end."""
+        name = f"test_{secrets.token_hex(8)}"
+        asyncio.run(_execute(self.url, f'CREATE DATABASE "{name}"'))
+        try:
+            yield self.address(name)
+        finally:
+            asyncio.run(_execute(self.url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+    def address(self, name: str) -> str:
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def start(self) -> None:
+        """As its service manager would; returns when it accepts connections."""
+        assert self.data is not None
+        options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+        options += f" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -p {self.port}"
+        log = self.data.parent / "log"
+        for _ in range(STARTS):
+            try:
+                _run("pg_ctl", "-D", str(self.data), "-w", "-l", str(log), "-o", options, "start")
+                return
+            except subprocess.CalledProcessError:  # processes of a killed server have not all ended yet
+                time.sleep(0.2)
+        raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text()}")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`fast`: as a restart does. `immediate`: as a crash."""
+        assert self.data is not None
+        _run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """SIGKILL to the server and all its processes, as when its machine loses power."""
+        assert self.data is not None
+        process = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for number in (process, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+def empty(url: str) -> None:
+    """Delete all rows that the service has stored, without its triggers."""
+    tables = ("tasks", "task_counts", "accounts", "submit_limiters", "stray_runs", "workers", "outputs")
+    more = ("files_to_delete", "used_webapps", "users", "deleted_tasks", "webhook_deliveries")
+    metrics = ("metric_samples", "worker_streams")
+    statements = [
+        "SET session_replication_role = replica",
+        *(f"DELETE FROM {table}" for table in (*tables, *more, *metrics)),  # noqa: S608
+        "UPDATE queue_turn SET turn = 0",
+        "ALTER SEQUENCE tasks_seq_seq RESTART",
+    ]
+    asyncio.run(_execute(url, ";".join(statements)))
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def _program(name: str) -> str | None:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    path = os.pathsep.join([*map(str, reversed(folders)), os.environ.get("PATH", "")])
+    return shutil.which(name, path=path)
+
+
+def _run(name: str, *arguments: str) -> None:
+    """PostgreSQL refuses to run as root: then it runs as the user of its package, or as nobody."""
+    program = _program(name)
+    assert program is not None
+    as_user = ["setpriv", f"--reuid={_user()}", "--clear-groups"] if os.geteuid() == 0 else []
+    subprocess.run(
+        [*as_user, program, *arguments],
+        check=True,
+        env=clean_environment() | {"LC_ALL": "C"},
+        cwd="/",
+        timeout=START_TIMEOUT_S,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwnam(UNPRIVILEGED).pw_name
+    except KeyError:
+        return "nobody"
+
+
+@contextmanager
+def start_postgres() -> Iterator[RunningServer]:
+    """Skips the test where there is no server; in CI that is a failure."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield RunningServer(url)
+        return
+    if _program("initdb") is None:
+        pytest.skip(NO_SERVER)
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)  # noqa: S103 - its user passes through
+        data = Path(folder) / "data"
+        data.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(folder, _user())
+            shutil.chown(data, _user())
+        _run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        port = free_port()
+        server = RunningServer(f"postgresql://postgres:{quote('pw')}@127.0.0.1:{port}/postgres", data, port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
