@@ -10,14 +10,18 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# How long a page may take to come to what a test expects, on a machine that is busy with other tests.
+WAIT_MS = 30_000
 
 
 @contextmanager
 def start_chromium() -> Iterator[Browser]:
     assert CHROMIUM is not None, "There is no Chromium here: apt-get install chromium"
+    expect.set_options(timeout=WAIT_MS)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from simulator.apps import TEXT_TO_IMAGE
-from tests.browser import serve_files, start_chromium
+from tests.browser import WAIT_MS, serve_files, start_chromium
 from tests.processes import ROOT, Running, free_port, start_service, start_simulator
 
 QUICK = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2"}
@@ -67,7 +67,7 @@ def page(browser: Browser, pages_url: str, service: Running, simulator: Running)
     """A page without anything but the client, which talks to the service."""
     httpx.post(f"{simulator.url}/simulator/reset")
     page = browser.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(WAIT_MS)
     page.goto(f"{pages_url}/package.json")
     page.evaluate(OPEN, service.url)
     yield page

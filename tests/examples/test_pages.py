@@ -21,7 +21,7 @@ from simulator.apps import (
     VIDEO,
     WITH_PASSWORD,
 )
-from tests.browser import serve_files, start_chromium
+from tests.browser import WAIT_MS, serve_files, start_chromium
 from tests.npm import install, npm
 from tests.processes import ROOT, Running, free_port, start_program, start_service, start_simulator
 
@@ -48,7 +48,7 @@ class Visit:
 
     def __init__(self, page: Page, pages_url: str, service: Running, simulator: Running) -> None:
         self.page = page
-        page.set_default_timeout(8000)
+        page.set_default_timeout(WAIT_MS)
         self.service = service
         self.requests: list[str] = []
         self.errors: list[str] = []
@@ -394,7 +394,7 @@ def open_login_page(
     browser: Browser, pages_url: str, service_url: str, login_url: str, example: str, user: str
 ) -> Page:
     page = browser.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(WAIT_MS)
     page.goto(f"{pages_url}/logins/{example}/")
     page.get_by_label("Service").fill(service_url)
     page.get_by_label("Sign-in server").fill(login_url)

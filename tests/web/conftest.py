@@ -1,7 +1,6 @@
 """What the page's tests share: a browser on the page, the service and the simulator as real processes."""
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.browser import CHROMIUM, WAIT_MS, start_chromium
 from tests.processes import Running, start_service, start_simulator
 
 VENDOR = Path(__file__).parent.parent / "data" / "vendor"
@@ -50,8 +50,6 @@ AT_REST = """(async () => {
 # One transparent pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
 
 class Visit:
     """A person's browser on the page; it records what was requested and what went wrong."""
@@ -87,7 +85,7 @@ class Visit:
         self.page.click("#run")
 
     def expect_status(self, status: str) -> None:
-        expect(self.page.locator(f"#task-card[data-status={status}]")).to_be_attached(timeout=10_000)
+        expect(self.page.locator(f"#task-card[data-status={status}]")).to_be_attached()
 
     def expect_picture(self) -> None:
         self.expect_status("SUCCESS")
@@ -138,7 +136,7 @@ class Visits:
     def __call__(self, service: Running, *, locale: str = "en-US", **options: Any) -> Visit:
         settings = {"viewport": DESKTOP, "locale": locale} | options
         page = self._browser.new_context(**settings).new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(WAIT_MS)
         self._visits.append(Visit(page, service.url, self._simulator.url))
         return self._visits[-1]
 
@@ -156,12 +154,8 @@ class Visits:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium here: apt-get install chromium")
-    assert CHROMIUM is not None, "CI needs Chromium"
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with start_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_earlier_tasks_are_filtered_by_status_and_app(open_page: Visits, service
     for webapp_id in (AUDIO, ALWAYS_FAILS, TEXT_TO_IMAGE):
         visit.open_app(webapp_id)
     expect(visit.page.locator(ROWS)).to_have_count(4)
-    expect(visit.page.locator("#tasks .status-icon.bad").first).to_be_visible(timeout=10_000)
+    expect(visit.page.locator("#tasks .status-icon.bad").first).to_be_visible()
     visit.page.click(".filters .menu-button")
     visit.page.select_option("[data-filter=status]", "bad")
     expect(visit.page.locator(ROWS)).to_have_count(1)
@@ -82,7 +82,7 @@ def test_prompts_and_previews_come_from_the_service(open_page: Visits, service: 
     visit = open_page(service)
     visit.open_app(TEXT_TO_IMAGE)
     expect(visit.page.locator(ROWS)).to_contain_text("a lighthouse at dawn")
-    expect(visit.page.locator("#tasks .thumb img.loaded")).to_be_visible(timeout=10_000)
+    expect(visit.page.locator("#tasks .thumb img.loaded")).to_be_visible()
     expect(visit.page.locator("#tasks h3")).to_have_text("Today")
 
 
@@ -110,7 +110,7 @@ def test_a_task_is_deleted_from_the_list_and_from_view(open_page: Visits, servic
         submit(service, text)
     visit = open_page(service)
     visit.open_app(TEXT_TO_IMAGE)
-    expect(visit.page.locator("#tasks .thumb img.loaded")).to_have_count(2, timeout=10_000)
+    expect(visit.page.locator("#tasks .thumb img.loaded")).to_have_count(2)
     row = visit.page.locator("#tasks li", has_text="a lighthouse")
     row.hover()
     row.get_by_role("button", name="Delete this task").click()
@@ -151,7 +151,7 @@ def test_ten_thousand_tasks_scroll_and_are_searched(
     place = scroller.evaluate("element => element.scrollTop")
     assert place > 20_000
     visit.page.fill("#history-search", "number 1234")
-    expect(visit.page.locator(ROWS).first).to_contain_text("number 1234", timeout=15_000)
+    expect(visit.page.locator(ROWS).first).to_contain_text("number 1234")
 
 
 def test_more_tasks_are_loaded_without_losing_the_place(

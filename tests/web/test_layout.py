@@ -128,14 +128,14 @@ def test_a_slow_link_shows_the_page_soon_and_nothing_shifts(browser: Browser, se
     limits = {"offline": False, "latency": 150, "downloadThroughput": bytes_per_second}
     session.send("Network.emulateNetworkConditions", limits | {"uploadThroughput": bytes_per_second})
     page.goto(service.url)
-    expect(page.locator(".card").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".card").first).to_be_visible()
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     assert paint < 1500
     assert page.evaluate(SHIFTS) < 0.05
     page.goto(f"{service.url}/#/apps/{IMAGE_TO_IMAGE}")
-    expect(page.locator("#run")).to_be_visible(timeout=15_000)
+    expect(page.locator("#run")).to_be_visible()
     page.click("#run")
-    expect(page.locator("#task-card[data-status=SUCCESS] .picture img.loaded")).to_be_visible(timeout=30_000)
+    expect(page.locator("#task-card[data-status=SUCCESS] .picture img.loaded")).to_be_visible()
     assert page.evaluate(SHIFTS) < 0.05
     page.context.close()
 

@@ -47,6 +47,7 @@ async def test_waiting_tasks_have_their_place_and_go_first_in_first_out(
 
 
 async def test_never_more_than_max_concurrent_tasks_run(service: Service, board: Board) -> None:
+    await board.set(run_time=0.2)
     async with service(max_concurrent_tasks=2) as client:
         answers = await asyncio.gather(*(submit(client, str(number)) for number in range(8)))
         for answer in answers:
