@@ -257,12 +257,13 @@ class AccountMonitor:
                 name, lambda row: _with_balance(replace(row, running_elsewhere=elsewhere), reply)
             )
         ended = active - self.view.count(IN_FLIGHT, name) - running
-        if ended > 0:
+        has_fallen = running < self._last_running.get(name, running)
+        self._last_running[name] = running
+        # Whether a call in flight counts there already is not known: then only a count that fell tells.
+        if ended > 0 or has_fallen:
             limit = min(POLLS_PER_CHECK, max(ended, 3))
             await self._database.poll_now(name, limit=limit, lease_ms=self._lease_ms)
         # Only a count that fell ends a backoff: RunningHub may refuse calls although its count has room.
-        has_fallen = running < self._last_running.get(name, running)
-        self._last_running[name] = running
         if elsewhere < row.running_elsewhere:
             await self._database.update_limiters(name, submit_limiter.after_slot_freed_elsewhere)
         elif has_fallen:

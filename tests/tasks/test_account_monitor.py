@@ -15,6 +15,7 @@ from tests.conftest import (
     Core,
     MakeCore,
     RunningHub,
+    add,
     add_waiting,
     answer,
     at_runninghub,
@@ -189,6 +190,24 @@ async def test_a_task_that_ended_is_polled_when_the_accounts_own_count_falls(
         await add_waiting(core.database, 2)
         runninghub.account.respond(json=answer(0, {"currentTaskCounts": "0"}))
         async with monitoring(core):
+            async with asyncio.timeout(5):
+                while await core.database.next_due_ms() != clock.now_ms:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_task_that_ended_during_anothers_paid_call_is_polled_at_once(
+    make_core: MakeCore, runninghub: RunningHub, monitoring: Monitoring, clock: Clock
+) -> None:
+    async with make_core(max_concurrent_tasks=2) as core:
+        task = await at_runninghub(core.database, 1)
+        await core.database.reschedule(task, clock.now_ms + 15_000)
+        assert (await add(core.database, 2)).status is S.SUBMITTING
+        await add_waiting(core.database, 3)
+        runninghub.account.respond(json=answer(0, {"currentTaskCounts": "2"}))
+        async with monitoring(core):
+            await until(lambda: runninghub.account.call_count >= 2)
+            assert await core.database.next_due_ms() == clock.now_ms + 15_000
+            runninghub.account.respond(json=answer(0, {"currentTaskCounts": "1"}))
             async with asyncio.timeout(5):
                 while await core.database.next_due_ms() != clock.now_ms:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
