@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 BIN := .venv/bin
 PARALLEL := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run test units check format chaos outage bench fuzz client screenshots lock clean
+.PHONY: help demo run test units check format chaos outage attack bench fuzz client screenshots lock clean
 
 help:
 	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
@@ -17,6 +17,7 @@ help:
 	@echo "make units   the tests that start no process, in half a minute"
 	@echo "make chaos   kill -9 rounds      make fuzz         ten minutes of unusual requests"
 	@echo "make outage  a minute without RunningHub, with 1,000 tasks waiting"
+	@echo "make attack  ten minutes of hostile requests"
 	@echo "make bench   performance         make format       formats the code"
 	@echo "make lock    pins the versions   make screenshots  the pictures of the docs"
 	@echo "make client  the types and the built module of the client package"
@@ -73,6 +74,9 @@ format: .venv/dev
 
 chaos: .venv/dev
 	$(BIN)/python -m tests.chaos
+
+attack: .venv/dev
+	$(BIN)/python -m tests.attack
 
 outage: .venv/dev
 	$(BIN)/python -m tests.outage

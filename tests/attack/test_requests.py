@@ -74,6 +74,19 @@ async def test_a_foreign_origin_starts_nothing(target: Target, origin: str) -> N
     assert (await send_raw(target.url, request)).status == 403
 
 
+async def test_without_a_proxy_an_invented_address_has_no_rate_of_its_own(
+    board: Board, tmp_path: Path
+) -> None:
+    env = {"FORWARDED_ALLOW_IPS": "", "RATE_LIMIT_PER_MINUTE": "1"}
+    with start_service(board.url, tmp_path / "tasks.db", env=env) as service:
+        async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:
+            answers = [
+                await client.post("/submit_task", json=SUBMISSION, headers={"X-Forwarded-For": address})
+                for address in ("192.0.2.1", "192.0.2.2")
+            ]
+    assert [answer.status_code for answer in answers] == [202, 429]
+
+
 SLOW_REQUESTS = [
     (raw(method, path, header).replace(b"Length: 0", b"Length: 1000"), body)
     for method, path, header, body in (
