@@ -51,19 +51,28 @@ class Site:
         return response.status_code, response.json()
 
 
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[httpx.Client]:
+    """One process for all tests; `idle` resets it before each."""
+    with (
+        start_simulator(run_time=0.05, queue_time=0, run_latency=0) as simulator,
+        httpx.Client(base_url=simulator.url) as board,
+    ):
+        yield board
+
+
 @pytest.fixture
-def idle(tmp_path: Path) -> Iterator[Site]:
+def idle(simulator: httpx.Client, tmp_path: Path) -> Iterator[Site]:
     """A service without a task."""
     database = tmp_path / "data" / "tasks.db"
     database.parent.mkdir()
     settings = {"POLL_INTERVAL_S": "0.1", "LOG_LEVEL": "WARNING"}
+    simulator.post("/simulator/reset").raise_for_status()
     with (
-        start_simulator(run_time=0.05, queue_time=0, run_latency=0) as simulator,
-        httpx.Client(base_url=simulator.url) as board,
-        start_service(simulator.url, database, env=settings) as service,
+        start_service(str(simulator.base_url), database, env=settings) as service,
         httpx.Client(base_url=service.url, timeout=30) as http,
     ):
-        yield Site(board, service, http, database)
+        yield Site(simulator, service, http, database)
 
 
 @pytest.fixture
