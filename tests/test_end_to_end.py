@@ -39,6 +39,28 @@ OPEN = ("PENDING", "SUBMITTING", "QUEUED", "RUNNING")
 Json = dict[str, Any]
 
 
+# Sets the simulator's switches; all others are as at its start.
+Simulate = Callable[..., Running]
+
+
+@pytest.fixture(scope="module")
+def shared_simulator() -> Iterator[Running]:
+    """One process for all tests: starting one takes as long as many of them."""
+    with start_simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulate(shared_simulator: Running) -> Simulate:
+    def reset_and_set(**switches: Any) -> Running:
+        with http(shared_simulator.url) as client:
+            client.post("/simulator/reset").raise_for_status()
+        set_switches(shared_simulator, **switches)
+        return shared_simulator
+
+    return reset_and_set
+
+
 @contextmanager
 def http(url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, timeout=30, verify=False) as client:  # noqa: S501 it is http
@@ -98,18 +120,20 @@ def submitting(url: str, text: str) -> Iterator["Future[httpx.Response]"]:
         yield answer
 
 
-def test_50_submits_on_3_slots_all_run_in_their_order_over_a_kill_in_the_middle(tmp_path: Path) -> None:
+def test_50_submits_on_3_slots_all_run_in_their_order_over_a_kill_in_the_middle(
+    simulate: Simulate, tmp_path: Path
+) -> None:
     port, slots = free_port(), 3
-    with start_simulator(slots=slots, queue_time=0, run_time=0.15) as simulator:
-        with start_service(simulator.url, tmp_path / "t.db", env=FAST, port=port) as service:
-            responses = [submit(service.url, f"{number:02}") for number in range(50)]
-            assert {response.status_code for response in responses} == {202}
-            service.kill()
-        with start_service(simulator.url, tmp_path / "t.db", env=FAST, port=port) as service:
-            wait_until_finished(service.url)
-            left = counts(service.url)
-            tasks = [get(service.url, f"/tasks/{r.json()['task_id']}") for r in responses]
-        started, counters = prompts_started(simulator), get(simulator.url, "/simulator/counters")
+    simulator = simulate(slots=slots, queue_time=0, run_time=0.15)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST, port=port) as service:
+        responses = [submit(service.url, f"{number:02}") for number in range(50)]
+        assert {response.status_code for response in responses} == {202}
+        service.kill()
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST, port=port) as service:
+        wait_until_finished(service.url)
+        left = counts(service.url)
+        tasks = [get(service.url, f"/tasks/{r.json()['task_id']}") for r in responses]
+    started, counters = prompts_started(simulator), get(simulator.url, "/simulator/counters")
     assert counters["max_active"] <= slots
     assert len(set(started)) == len(started)
     # Calls for slots that are free at the same time are made at the same time: any of those may arrive first.
@@ -123,11 +147,9 @@ def test_50_submits_on_3_slots_all_run_in_their_order_over_a_kill_in_the_middle(
         assert task["status"] == "SUBMIT_UNKNOWN" or f"{number:02}" in started
 
 
-def test_two_workers_submit_each_task_once(tmp_path: Path) -> None:
-    with (
-        start_simulator(slots=5, queue_time=0.02, run_time=0.1) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=FAST, workers=2) as service,
-    ):
+def test_two_workers_submit_each_task_once(simulate: Simulate, tmp_path: Path) -> None:
+    simulator = simulate(slots=5, queue_time=0.02, run_time=0.1)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST, workers=2) as service:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda n: submit(service.url, f"{n:02}"), range(40)))
         assert {answer.status_code for answer in answers} == {202}
@@ -137,11 +159,11 @@ def test_two_workers_submit_each_task_once(tmp_path: Path) -> None:
         assert get(simulator.url, "/simulator/counters")["max_active"] <= 5
 
 
-def test_while_runninghub_is_broken_nothing_fails_and_after_it_all_finish(tmp_path: Path) -> None:
-    with (
-        start_simulator(slots=3, queue_time=0, run_time=0.3) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
-    ):
+def test_while_runninghub_is_broken_nothing_fails_and_after_it_all_finish(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    simulator = simulate(slots=3, queue_time=0, run_time=0.3)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
         for number in range(6):
             assert submit(service.url, str(number)).status_code == 202
         broken = [
@@ -162,11 +184,9 @@ def test_while_runninghub_is_broken_nothing_fails_and_after_it_all_finish(tmp_pa
         assert sorted(prompts_started(simulator)) == [str(number) for number in range(6)]
 
 
-def test_sigterm_while_tasks_run_takes_less_than_5_seconds(tmp_path: Path) -> None:
-    with (
-        start_simulator(slots=0, queue_time=0, run_time=600) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
-    ):
+def test_sigterm_while_tasks_run_takes_less_than_5_seconds(simulate: Simulate, tmp_path: Path) -> None:
+    simulator = simulate(slots=0, queue_time=0, run_time=600)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
         ids = [submit(service.url, str(number)).json()["task_id"] for number in range(5)]
         with ThreadPoolExecutor(2) as pool:
             waiting = pool.submit(get, service.url, f"/tasks/{ids[0]}?wait=60")
@@ -186,64 +206,64 @@ def read_events(url: str) -> str:
         return client.get(url, timeout=60).text
 
 
-def test_sigterm_during_a_paid_call_stores_its_outcome(tmp_path: Path) -> None:
-    with start_simulator(queue_time=0, run_time=600, run_latency=1.5) as simulator:
-        with (
-            start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
-            submitting(service.url, "paid") as answer,
-        ):
-            service.process.send_signal(signal.SIGTERM)
-            service.process.wait(timeout=15)
-            assert answer.result().status_code == 202
-        assert statuses(tmp_path / "t.db") == ["RUNNING"]
-        assert prompts_started(simulator) == ["paid"]
+def test_sigterm_during_a_paid_call_stores_its_outcome(simulate: Simulate, tmp_path: Path) -> None:
+    simulator = simulate(queue_time=0, run_time=600, run_latency=1.5)
+    with (
+        start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
+        submitting(service.url, "paid") as answer,
+    ):
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(timeout=15)
+        assert answer.result().status_code == 202
+    assert statuses(tmp_path / "t.db") == ["RUNNING"]
+    assert prompts_started(simulator) == ["paid"]
 
 
-def test_sigterm_during_a_paid_call_that_hangs_leaves_nothing_submitting(tmp_path: Path) -> None:
-    with start_simulator() as simulator:
-        set_switches(simulator, faults={"run": {"kind": "hang"}})
-        with (
-            start_service(
-                simulator.url, tmp_path / "t.db", env={**FAST, "RUNNINGHUB_TIMEOUT_S": "3"}
-            ) as service,
-            submitting(service.url, "paid"),
-        ):
-            service.process.send_signal(signal.SIGTERM)
-            service.process.wait(timeout=15)
+def test_sigterm_during_a_paid_call_that_hangs_leaves_nothing_submitting(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    simulator = simulate()
+    set_switches(simulator, faults={"run": {"kind": "hang"}})
+    with (
+        start_service(simulator.url, tmp_path / "t.db", env={**FAST, "RUNNINGHUB_TIMEOUT_S": "3"}) as service,
+        submitting(service.url, "paid"),
+    ):
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(timeout=15)
     assert statuses(tmp_path / "t.db") == ["SUBMIT_UNKNOWN"]
 
 
-def test_a_kill_during_the_paid_call_is_unknown_and_settled_by_runninghubs_id(tmp_path: Path) -> None:
-    with start_simulator(queue_time=0, run_time=0.1, run_latency=600) as simulator:
-        with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
-            with submitting(service.url, "paid") as answer:
-                eventually(lambda: prompts_started(simulator) == ["paid"])
-                service.kill()
-            assert isinstance(answer.exception(), httpx.HTTPError)
-        with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
-            (task,) = get(service.url, "/tasks")["tasks"]
-            assert task["status"] == "SUBMIT_UNKNOWN"
-            assert task["error"]["code"] == "submit_interrupted"
-            (running,) = get(simulator.url, "/simulator/tasks")
-            with http(service.url) as client:
-                body = {"runninghub_task_id": running["taskId"]}
-                assert client.post(f"/tasks/{task['id']}/settle", json=body).status_code == 200
-            wait_until_finished(service.url)
-            assert counts(service.url) == {"SUCCESS": 1}
-            assert get(simulator.url, "/simulator/counters")["calls"]["run"] == 1
+def test_a_kill_during_the_paid_call_is_unknown_and_settled_by_runninghubs_id(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    simulator = simulate(queue_time=0, run_time=0.1, run_latency=600)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
+        with submitting(service.url, "paid") as answer:
+            eventually(lambda: prompts_started(simulator) == ["paid"])
+            service.kill()
+        assert isinstance(answer.exception(), httpx.HTTPError)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
+        (task,) = get(service.url, "/tasks")["tasks"]
+        assert task["status"] == "SUBMIT_UNKNOWN"
+        assert task["error"]["code"] == "submit_interrupted"
+        (running,) = get(simulator.url, "/simulator/tasks")
+        with http(service.url) as client:
+            body = {"runninghub_task_id": running["taskId"]}
+            assert client.post(f"/tasks/{task['id']}/settle", json=body).status_code == 200
+        wait_until_finished(service.url)
+        assert counts(service.url) == {"SUCCESS": 1}
+        assert get(simulator.url, "/simulator/counters")["calls"]["run"] == 1
 
 
-def test_webhooks_end_tasks_long_before_the_watch_would_ask(tmp_path: Path) -> None:
+def test_webhooks_end_tasks_long_before_the_watch_would_ask(simulate: Simulate, tmp_path: Path) -> None:
     port = free_port()
     env = {
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "POLL_INTERVAL_S": "600",
         "POLL_INTERVAL_MAX_S": "600",
     }
-    with (
-        start_simulator(queue_time=0, run_time=0.2, webhook_repeats=2, slots=2) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=env, port=port) as service,
-    ):
+    simulator = simulate(queue_time=0, run_time=0.2, webhook_repeats=2, slots=2)
+    with start_service(simulator.url, tmp_path / "t.db", env=env, port=port) as service:
         for number in range(5):
             assert submit(service.url, str(number)).status_code == 202
         set_switches(simulator, webhook="early", faults={"run": {"kind": "lost_reply", "times": 1}})
@@ -252,11 +272,9 @@ def test_webhooks_end_tasks_long_before_the_watch_would_ask(tmp_path: Path) -> N
         assert sorted(prompts_started(simulator)) == [str(number) for number in range(5)]
 
 
-def test_64_submits_at_once_are_all_taken(tmp_path: Path) -> None:
-    with (
-        start_simulator(slots=0, queue_time=0, run_time=0.05) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
-    ):
+def test_64_submits_at_once_are_all_taken(simulate: Simulate, tmp_path: Path) -> None:
+    simulator = simulate(slots=0, queue_time=0, run_time=0.05)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
         with ThreadPoolExecutor(64) as pool:
             answers = list(pool.map(lambda n: submit(service.url, f"{n:02}"), range(64)))
         assert {answer.status_code for answer in answers} == {202}
@@ -265,11 +283,9 @@ def test_64_submits_at_once_are_all_taken(tmp_path: Path) -> None:
         assert sorted(prompts_started(simulator)) == [f"{number:02}" for number in range(64)]
 
 
-def test_a_locked_database_is_a_problem_and_costs_nothing(tmp_path: Path) -> None:
-    with (
-        start_simulator(queue_time=0, run_time=0.1) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=FAST) as service,
-    ):
+def test_a_locked_database_is_a_problem_and_costs_nothing(simulate: Simulate, tmp_path: Path) -> None:
+    simulator = simulate(queue_time=0, run_time=0.1)
+    with start_service(simulator.url, tmp_path / "t.db", env=FAST) as service:
         locked = sqlite3.connect(tmp_path / "t.db", isolation_level=None)
         locked.execute("BEGIN IMMEDIATE")
         response = submit(service.url, "locked")
@@ -304,11 +320,11 @@ def fill_up(path: Path) -> None:
             file.write(bytes(1024))
 
 
-def test_a_full_disk_is_a_problem_and_nothing_is_paid_without_a_row(tmp_path: Path, small_disk: Path) -> None:
-    with (
-        start_simulator(slots=0, queue_time=0, run_time=0.1) as simulator,
-        start_service(simulator.url, small_disk / "t.db", env=FAST) as service,
-    ):
+def test_a_full_disk_is_a_problem_and_nothing_is_paid_without_a_row(
+    simulate: Simulate, tmp_path: Path, small_disk: Path
+) -> None:
+    simulator = simulate(slots=0, queue_time=0, run_time=0.1)
+    with start_service(simulator.url, small_disk / "t.db", env=FAST) as service:
         first = submit(service.url, "first")
         wait_until_finished(service.url)
         filler = small_disk / "filler"
@@ -394,12 +410,10 @@ def test_three_rounds_of_chaos_lose_nothing_and_pay_nothing_twice(tmp_path: Path
     assert set(outcome.sums().values()) == {0}, json.dumps(outcome.sums())
 
 
-def test_the_request_id_of_an_answer_is_in_the_log(tmp_path: Path) -> None:
+def test_the_request_id_of_an_answer_is_in_the_log(simulate: Simulate, tmp_path: Path) -> None:
     env = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
-    with (
-        start_simulator(queue_time=0, run_time=0.1) as simulator,
-        start_service(simulator.url, tmp_path / "t.db", env=env) as service,
-    ):
+    simulator = simulate(queue_time=0, run_time=0.1)
+    with start_service(simulator.url, tmp_path / "t.db", env=env) as service:
         response = submit(service.url, "a cat")
         request_id = response.headers["x-request-id"]
         eventually(lambda: request_id in service.log.read_text())
