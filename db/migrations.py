@@ -398,4 +398,9 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE tasks ADD COLUMN progress TEXT;
     """,
+    # Thumbnails are made after their image is kept, one after the other.
+    """
+    ALTER TABLE outputs ADD COLUMN thumbnail_due_ms INTEGER;
+    CREATE INDEX outputs_thumbnails_due ON outputs (thumbnail_due_ms) WHERE thumbnail_due_ms IS NOT NULL;
+    """,
 )

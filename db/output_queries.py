@@ -37,8 +37,11 @@ RENEW_LEASE = f"UPDATE outputs SET next_try_ms = :lease_until WHERE {IS_OWN_COPY
 # A lease of a killed process, or a time that a clock which has stepped back will not reach for long.
 HAS_FAR = """
     SELECT 1 FROM (SELECT max(next_try_ms) AS last FROM outputs WHERE next_try_ms IS NOT NULL
-        UNION ALL SELECT max(next_try_ms) FROM files_to_delete) AS times WHERE last > :farthest
+        UNION ALL SELECT max(next_try_ms) FROM files_to_delete
+        UNION ALL SELECT max(thumbnail_due_ms) FROM outputs WHERE thumbnail_due_ms IS NOT NULL) AS times
+    WHERE last > :farthest
 """
+PULL_THUMBNAILS_DUE = "UPDATE outputs SET thumbnail_due_ms = :now WHERE thumbnail_due_ms > :farthest"
 PULL_DUE = "UPDATE outputs SET next_try_ms = :now WHERE next_try_ms > :farthest"
 # A file that is about to be deleted must not be referred to again.
 CLAIM_KEY = f"""
@@ -48,7 +51,7 @@ CLAIM_KEY = f"""
 """
 FINISH_KEPT = f"""
     UPDATE outputs SET state = 'KEPT', next_try_ms = NULL, kept_ms = :now, size = :size, sha256 = :sha256,
-        text = :text, media_type = :media_type, thumbnail_size = :thumbnail_size
+        text = :text, media_type = :media_type, thumbnail_due_ms = :thumbnail_due_ms
     WHERE {IS_OWN_COPY} AND storage_key = :storage_key RETURNING n
 """
 FINISH_UNKEPT = f"""
@@ -59,7 +62,7 @@ RETRY = f"""
 """
 KEEP_AGAIN = """
     UPDATE outputs SET state = 'KEEPING', next_try_ms = :now, failures = 0, kept_ms = NULL,
-        thumbnail_size = NULL
+        thumbnail_size = NULL, thumbnail_due_ms = NULL
     WHERE task_id = :task_id AND n = :n AND state = 'KEPT' AND storage_key IS NOT NULL AND expires_ms > :now
 """
 # The key of a copy that has ended after its row had gone.
@@ -69,12 +72,27 @@ DELETE_UNREFERENCED = """
 """
 HAS_KEEPING = "SELECT 1 FROM outputs WHERE task_id = :task_id AND state = 'KEEPING' LIMIT 1"
 DELETE_KEPT_BEFORE = f"""
-    UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL, thumbnail_size = NULL
+    UPDATE outputs SET state = 'DELETED', storage_key = NULL, text = NULL, thumbnail_size = NULL,
+        thumbnail_due_ms = NULL
     WHERE (task_id, n) IN (
         {FREE_ROWS}SELECT task_id, n FROM outputs WHERE state = 'KEPT' AND kept_ms < :before
         ORDER BY kept_ms LIMIT :limit
         {LOCKED})
     RETURNING n
+"""
+HAS_THUMBNAIL_DUE = "SELECT 1 FROM outputs WHERE thumbnail_due_ms <= :now LIMIT 1"
+LEASE_THUMBNAILS_DUE = f"""
+    UPDATE outputs SET thumbnail_due_ms = :lease_until
+    WHERE (task_id, n) IN (
+        {FREE_ROWS}SELECT task_id, n FROM outputs WHERE thumbnail_due_ms <= :now
+        ORDER BY thumbnail_due_ms LIMIT :limit
+        {LOCKED})
+    RETURNING {OUTPUT_COLUMNS}
+"""
+# The same file, wherever its thumbnail was made: equal files have equal thumbnails.
+SET_THUMBNAIL = """
+    UPDATE outputs SET thumbnail_size = :thumbnail_size, thumbnail_due_ms = NULL
+    WHERE task_id = :task_id AND n = :n AND storage_key = :storage_key AND state = 'KEPT' RETURNING n
 """
 FORGET_THUMBNAIL = """
     UPDATE outputs SET thumbnail_size = NULL

@@ -109,6 +109,7 @@ class OutputRows:
 
         async def statements(connection: Connection) -> None:
             await connection.execute_fetchall(queries.PULL_DUE, parameters)
+            await connection.execute_fetchall(queries.PULL_THUMBNAILS_DUE, parameters)
             await connection.execute_fetchall(queries.RETRY_FILE_TO_DELETE, parameters)
 
         await self._engine.write(statements)
@@ -130,12 +131,12 @@ class OutputRows:
         sha256: str,
         text: str | None,
         media_type: str,
-        thumbnail_size: int | None = None,
+        has_thumbnail: bool = False,
     ) -> bool:
         """The file is complete under the claimed key.
 
         False: the row is not this worker's any more; the file is deleted unless another row refers to it. The
-        deletion that went with the row may have come before the file.
+        deletion that went with the row may have come before the file. `has_thumbnail`: one is to be made.
         """
         values: dict[str, object] = {
             "storage_key": storage_key,
@@ -144,7 +145,7 @@ class OutputRows:
             "text": text,
         }
         now = self._clock()
-        values |= {"media_type": media_type, "thumbnail_size": thumbnail_size}
+        values |= {"media_type": media_type, "thumbnail_due_ms": now if has_thumbnail else None}
         parameters = {**_copy(output), **values, "now": now}
         if await self._finish(queries.FINISH_KEPT, parameters, OutputState.KEPT):
             return True
@@ -181,6 +182,27 @@ class OutputRows:
         """A kept file has disappeared: copy it once more, while RunningHub's link works."""
         values = {"task_id": output.task_id, "n": output.n, "now": self._clock()}
         await self._change(queries.KEEP_AGAIN, values)
+
+    # Thumbnails
+
+    async def lease_thumbnails(self, *, lease_ms: int, limit: int) -> list[Output]:
+        """Lease up to `limit` kept images whose thumbnail is to be made."""
+        now = self._clock()
+        if not await self._engine.read(queries.HAS_THUMBNAIL_DUE, {"now": now}):
+            return []
+        parameters = {"now": now, "lease_until": now + lease_ms, "limit": limit}
+
+        async def statements(connection: Connection) -> list[Output]:
+            rows = await connection.execute_fetchall(queries.LEASE_THUMBNAILS_DUE, parameters)
+            return [_output(row) for row in rows]
+
+        return await self._engine.write(statements)
+
+    async def set_thumbnail(self, output: Output, size: int | None) -> None:
+        """The thumbnail is in its place; None: there is none. Deleted again where the output has gone."""
+        values = {"task_id": output.task_id, "n": output.n, "storage_key": output.storage_key}
+        if not await self._change(queries.SET_THUMBNAIL, {**values, "thumbnail_size": size}):
+            await self._change(queries.DELETE_UNREFERENCED, {"storage_key": output.storage_key})
 
     async def forget_thumbnail(self, output: Output) -> None:
         """A thumbnail has disappeared: the output goes without one."""

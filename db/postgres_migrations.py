@@ -341,6 +341,10 @@ _SCRIPTS: tuple[str, ...] = (
     """
     ALTER TABLE tasks ADD COLUMN progress TEXT;
     """,
+    """
+    ALTER TABLE outputs ADD COLUMN thumbnail_due_ms BIGINT;
+    CREATE INDEX outputs_thumbnails_due ON outputs (thumbnail_due_ms) WHERE thumbnail_due_ms IS NOT NULL;
+    """,
 )
 MIGRATIONS = {
     version: script.replace(" TEXT", f" {TEXT}") for version, script in enumerate(_SCRIPTS, FIRST_VERSION)

@@ -1,4 +1,4 @@
-"""Makes thumbnails of kept images, one at a time, in a process that may break without harm."""
+"""Makes thumbnails of kept images, each in a process that may break without harm."""
 
 import asyncio
 import logging
@@ -15,17 +15,17 @@ MEDIA_TYPE = "image/webp"
 SOURCE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/avif"})
 MAX_SOURCE_BYTES = 64 * 2**20
 MAX_BYTES = 2**20
-TIMEOUT_S = 30.0
+# Long, because the process gives way to all others.
+TIMEOUT_S = 120.0
 PROGRAM = Path(__file__).with_name("thumbnail_process.py")
 
 
 class ThumbnailMaker:
-    """One process at a time, so that its memory limit is the limit of all. Without Pillow it makes none."""
+    """Starts a process for each thumbnail. Without Pillow it makes none."""
 
     def __init__(self, *, program: Path = PROGRAM, timeout_s: float = TIMEOUT_S) -> None:
         self._program = program
         self._timeout_s = timeout_s
-        self._turn = asyncio.Semaphore(1)
         self._is_available = find_spec("PIL") is not None
 
     def is_made_for(self, media_type: str, size: int) -> bool:
@@ -37,15 +37,14 @@ class ThumbnailMaker:
 
         Passes on what `image` raises.
         """
-        async with self._turn:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await self._run(image)
-            except TimeoutError:
-                log.info("a thumbnail took too long")
-            except OSError as exc:
-                log.warning("thumbnails cannot be made", extra={"reason": exc.strerror or str(exc)})
-            return None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._run(image)
+        except TimeoutError:
+            log.info("a thumbnail took too long")
+        except OSError as exc:
+            log.warning("thumbnails cannot be made", extra={"reason": exc.strerror or str(exc)})
+        return None
 
     async def _run(self, image: AsyncIterable[bytes | memoryview]) -> bytes | None:
         # Isolated and with an empty environment: neither the settings' secrets nor their folder are its own.

@@ -29,6 +29,7 @@ COPIES_AT_ONCE = 4
 DELETIONS_AT_ONCE = 4
 INTERVAL_S = 0.5
 LEASE_MS = 60_000
+THUMBNAIL_LEASE_MS = 180_000  # longer than one may take: see `files.thumbnails.TIMEOUT_S`
 RENEW_S = 20.0
 # The first retry of a copy, which doubles with every failed download; a store that does not work is tried
 # again after this time always, so that copies resume soon after it is back.
@@ -41,7 +42,7 @@ SLOWEST_BYTES_PER_S = 20_000
 
 
 class OutputCopier:
-    """Two loops over rows: copies, and deletions of files.
+    """Three loops over rows: copies, thumbnails of what was copied, and deletions of files.
 
     `problem` says, for the operator, why nothing can be kept at the moment; None: copies work.
     """
@@ -80,6 +81,14 @@ class OutputCopier:
             at_once=COPIES_AT_ONCE,
             interval_s=INTERVAL_S,
         )
+        # One at a time: the memory limit of one is the limit of all.
+        self._thumbnail_work: LeasedWork[Output] = LeasedWork(
+            "making thumbnails",
+            lease=self._lease_thumbnails,
+            work=self.make_thumbnail,
+            at_once=1,
+            interval_s=INTERVAL_S,
+        )
         self._deletions: LeasedWork[str] = LeasedWork(
             "deleting files",
             lease=lambda limit: self._outputs.lease_files_to_delete(lease_ms=LEASE_MS, limit=limit),
@@ -92,6 +101,7 @@ class OutputCopier:
         """Until cancelled; copies in progress have ended when this returns."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._copies.run())
+            loops.create_task(self._thumbnail_work.run())
             loops.create_task(self._deletions.run())
 
     def wake(self) -> None:
@@ -139,6 +149,7 @@ class OutputCopier:
             await self._outputs.retry(output, delay_ms=_ms(self._retry_s), failures=output.failures)
         else:
             self._store_works()
+            self._thumbnail_work.wake()
             log.debug("output kept", extra={**_place(output), "bytes": kept.size})
 
     async def _copy(self, output: Output) -> StoredFile:
@@ -171,32 +182,9 @@ class OutputCopier:
             sha256=stored.sha256,
             text=text.text,
             media_type=media_type,
-            thumbnail_size=await self._make_thumbnail(stored, media_type),
+            has_thumbnail=self._is_thumbnail_made(media_type, stored.size),
         )
         return stored
-
-    async def _make_thumbnail(self, stored: StoredFile, media_type: str) -> int | None:
-        """Its size in bytes. Whatever goes wrong, the file is kept: then it has none."""
-        if self._thumbnails is None or not self._thumbnails.is_made_for(media_type, stored.size):
-            return None
-        try:
-            # An equal result may have been kept before.
-            size = await self._store.size(thumbnail_key(stored.key))
-            return await self._new_thumbnail(self._thumbnails, stored) if size is None else size
-        except (StoreUnavailable, FileMissing) as exc:
-            log.info("a thumbnail could not be kept", extra={"reason": str(exc)})
-            return None
-
-    async def _new_thumbnail(self, thumbnails: ThumbnailMaker, stored: StoredFile) -> int | None:
-        image = await self._store.open(stored.key, 0, stored.size)
-        try:
-            thumbnail = await thumbnails.make(image)
-        finally:
-            await image.aclose()
-        if thumbnail is None:
-            return None
-        await self._store.put_thumbnail(stored.key, thumbnail)
-        return len(thumbnail)
 
     def _time_for(self, size: int | None) -> float:
         return self._patience_s + (size or self._max_file_bytes) / SLOWEST_BYTES_PER_S
@@ -222,6 +210,43 @@ class OutputCopier:
         if self.problem is not None:
             log.warning("outputs are being kept again")
             self.problem = None
+
+    # Thumbnails: after the image is kept, so that nothing waits for them
+
+    def _is_thumbnail_made(self, media_type: str, size: int) -> bool:
+        return self._thumbnails is not None and self._thumbnails.is_made_for(media_type, size)
+
+    async def _lease_thumbnails(self, limit: int) -> list[Output]:
+        if self._thumbnails is None or self.problem:
+            return []
+        return await self._outputs.lease_thumbnails(lease_ms=THUMBNAIL_LEASE_MS, limit=limit)
+
+    async def make_thumbnail(self, output: Output) -> None:
+        """Where the store does not work, the row's lease brings it back."""
+        try:
+            size = await self._thumbnail_size(output)
+        except FileMissing:
+            size = None
+        except StoreUnavailable as exc:
+            log.info("a thumbnail could not be kept", extra={**_place(output), "reason": str(exc)})
+            return
+        await self._outputs.set_thumbnail(output, size)
+
+    async def _thumbnail_size(self, output: Output) -> int | None:
+        """Of the thumbnail that is in its place now; None: none can be made."""
+        key = output.storage_key or ""
+        size = await self._store.size(thumbnail_key(key))
+        if size is not None or self._thumbnails is None:  # an equal result has been kept before
+            return size
+        image = await self._store.open(key, 0, output.size or 0)
+        try:
+            thumbnail = await self._thumbnails.make(image)
+        finally:
+            await image.aclose()
+        if thumbnail is None:
+            return None
+        await self._store.put_thumbnail(key, thumbnail)
+        return len(thumbnail)
 
     # Deletions
 

@@ -78,6 +78,7 @@ def health(service: Running) -> str:
 
 def assert_all_kept_and_nothing_else(service: Running, folder: Path) -> None:
     """Every output has the bytes of RunningHub's file, the folder nothing but them and their thumbnails."""
+    wait_until(lambda: all(output["thumbnail_url"] for output in outputs_of(service)))
     expected = set()
     for task in tasks_of(service):
         for output, result in zip(task["outputs"], task["result_data"], strict=True):

@@ -105,6 +105,15 @@ async def kept(client: httpx.AsyncClient, webapp_id: str = TEXT_TO_IMAGE) -> Jso
     return await until_state(client, await finished(client, webapp_id), "KEPT")
 
 
+async def with_thumbnail(client: httpx.AsyncClient, task: Json) -> Json:
+    """The task when its first output has one."""
+    async with asyncio.timeout(PATIENCE_S):
+        while task["outputs"][0]["thumbnail_url"] is None:
+            await asyncio.sleep(0.02)
+            task = (await client.get(f"/tasks/{task['id']}")).json()
+    return task
+
+
 def assert_problem(response: httpx.Response, code: str, status: int) -> None:
     assert (response.json()["code"], response.status_code) == (code, status)
 
@@ -210,6 +219,7 @@ async def test_a_kept_file_that_disappeared_is_relayed_and_kept_again(
     response = await client.get(output["url"])
     assert sha256(response.content).hexdigest() == output["sha256"]
     await until_state(client, (await client.get(f"/tasks/{task['id']}")).json(), "KEPT")
+    await with_thumbnail(client, task)
     names = {path.name for path in (service.folder / "outputs").rglob("*") if path.is_file()}
     assert names == {output["sha256"], f"{output['sha256']}.thumbnail.webp"}
 
@@ -233,6 +243,7 @@ async def test_a_day_later_all_results_of_the_demo_still_show(
 ) -> None:
     async with service() as client:
         tasks = [await kept(client, app) for app in (TEXT_TO_IMAGE, WITH_TEXT, AUDIO, VIDEO)]
+        await with_thumbnail(client, tasks[0])
     await switch(board, files_ttl=0)
     async with serving_at(a_day_later, service.simulator_url, service.folder) as client:
         listed = {task["id"]: task for task in (await client.get("/tasks")).json()["tasks"]}
@@ -354,7 +365,7 @@ async def test_head_has_the_headers_of_get(client: httpx.AsyncClient, board: htt
 async def test_a_kept_image_has_a_thumbnail_that_its_signed_link_opens(service: Service) -> None:
     async with service(access_tokens=TOKEN) as client:
         client.headers.update(AUTHORIZATION)
-        (output,) = (await kept(client))["outputs"]
+        (output,) = (await with_thumbnail(client, await kept(client)))["outputs"]
         del client.headers["Authorization"]
         assert output["thumbnail_url"] == f"{output['url']}&thumbnail=true"
         response = await client.get(output["thumbnail_url"])
@@ -388,7 +399,7 @@ async def test_what_is_no_kept_image_has_no_thumbnail(
 async def test_a_thumbnail_that_disappeared_is_not_offered_any_more(
     client: httpx.AsyncClient, service: Service
 ) -> None:
-    task = await kept(client)
+    task = await with_thumbnail(client, await kept(client))
     (output,) = task["outputs"]
     (thumbnail,) = (service.folder / "outputs").rglob("*.thumbnail.webp")
     thumbnail.unlink()
@@ -399,7 +410,7 @@ async def test_a_thumbnail_that_disappeared_is_not_offered_any_more(
 
 async def test_a_thumbnail_is_deleted_with_its_output(service: Service, board: httpx.AsyncClient) -> None:
     async with service() as client:
-        task = await kept(client)
+        task = await with_thumbnail(client, await kept(client))
     async with service(outputs_keep_days=1e-9) as client:
         task = await until_state(client, task, "DELETED")
         assert task["outputs"][0]["thumbnail_url"] is None

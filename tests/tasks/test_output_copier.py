@@ -66,6 +66,13 @@ class Copies:
             await self.copier.copy(output)
         return len(leased)
 
+    async def make_thumbnails(self) -> int:
+        """Make those that are due, one after the other; how many that were."""
+        leased = await self.rows.lease_thumbnails(lease_ms=60_000, limit=100)
+        for output in leased:
+            await self.copier.make_thumbnail(output)
+        return len(leased)
+
     async def output(self, task_id: str = "task-1") -> Output:
         (output,) = await self.rows.of_task(task_id)
         return output
@@ -206,7 +213,10 @@ async def test_a_kept_image_has_a_thumbnail_next_to_it(with_thumbnails: Copies, 
     await with_thumbnails.add()
     await with_thumbnails.copy_due()
     output = await with_thumbnails.output()
-    assert (output.state, output.thumbnail_size) == (S.KEPT, len("small: a cat\n"))
+    assert (output.state, output.thumbnail_size) == (S.KEPT, None)
+    assert await with_thumbnails.make_thumbnails() == 1
+    assert (await with_thumbnails.output()).thumbnail_size == len("small: a cat\n")
+    assert await with_thumbnails.make_thumbnails() == 0
     file, thumbnail = sorted(files_in(root))
     assert (file.name, thumbnail.name) == (output.storage_key, thumbnail_key(file.name))
     assert (file.read_bytes(), thumbnail.read_bytes()) == (b"a cat", b"small: a cat\n")
@@ -216,6 +226,7 @@ async def test_other_files_have_none(with_thumbnails: Copies, thumbnails: Thumbn
     for task_id, file_type in (("task-1", "mp4"), ("task-2", "svg"), ("task-3", "txt")):
         await with_thumbnails.add(task_id, file_type=file_type)
     await with_thumbnails.copy_due()
+    assert await with_thumbnails.make_thumbnails() == 0
     sizes = [(await with_thumbnails.output(f"task-{n}")).thumbnail_size for n in (1, 2, 3)]
     assert (sizes, thumbnails.made) == ([None] * 3, 0)
 
@@ -226,6 +237,7 @@ async def test_equal_images_share_one_thumbnail_until_the_last_is_deleted(
     for task_id in ("task-1", "task-2"):
         await with_thumbnails.add(task_id)
     await with_thumbnails.copy_due()
+    assert await with_thumbnails.make_thumbnails() == 2
     sizes = {(await with_thumbnails.output(task_id)).thumbnail_size for task_id in ("task-1", "task-2")}
     assert (sizes, thumbnails.made) == ({len("small: a cat\n")}, 1)
     await with_thumbnails.delete_task("task-1")
@@ -242,25 +254,78 @@ async def test_an_image_that_cannot_be_read_is_kept_without_one(
     async with opened(tmp_path, clock, DiskStore(root), thumbnails=ThumbnailMaker()) as copies:
         await copies.add()
         await copies.copy_due()
+        assert await copies.make_thumbnails() == 1
         output = await copies.output()
         assert (output.state, output.thumbnail_size, len(files_in(root))) == (S.KEPT, None, 1)
+        assert await copies.make_thumbnails() == 0
 
 
-class FullStore(DiskStore):
-    """The file was the last that fitted."""
+async def test_a_thumbnail_is_made_later_where_the_store_does_not_work_now(
+    with_thumbnails: Copies, root: Path
+) -> None:
+    await with_thumbnails.add()
+    await with_thumbnails.copy_due()
+    elsewhere = root.rename(root.with_name("elsewhere"))
+    assert await with_thumbnails.make_thumbnails() == 1
+    assert await with_thumbnails.make_thumbnails() == 0
+    elsewhere.rename(root)
+    with_thumbnails.clock.go_on(60)
+    assert await with_thumbnails.make_thumbnails() == 1
+    assert (await with_thumbnails.output()).thumbnail_size
+
+
+async def test_the_loop_makes_thumbnails_also_those_that_a_killed_process_had_leased(
+    with_thumbnails: Copies,
+) -> None:
+    await with_thumbnails.add()
+    await with_thumbnails.copy_due()
+    assert await with_thumbnails.rows.lease_thumbnails(lease_ms=60_000, limit=1)
+    await with_thumbnails.rows.pull_due(longest_ms=0)
+    async with with_thumbnails.running(), asyncio.timeout(20):
+        while (await with_thumbnails.output()).thumbnail_size is None:  # noqa: ASYNC110 - a process makes it
+            await asyncio.sleep(0.01)
+
+
+async def test_an_image_that_disappeared_before_its_thumbnail_was_made_has_none(
+    with_thumbnails: Copies, root: Path
+) -> None:
+    await with_thumbnails.add()
+    await with_thumbnails.copy_due()
+    (file,) = files_in(root)
+    file.unlink()
+    assert await with_thumbnails.make_thumbnails() == 1
+    assert (await with_thumbnails.output()).thumbnail_size is None
+    assert await with_thumbnails.make_thumbnails() == 0
+
+
+class SlowStore(DiskStore):
+    """Something happens before a thumbnail is put."""
 
     async def put_thumbnail(self, key: str, data: bytes) -> None:
-        raise NotEnoughSpace("the disk is full")
+        await self.interruption()
+        await super().put_thumbnail(key, data)
+
+    async def interruption(self) -> None:
+        raise NotImplementedError
 
 
-async def test_an_image_is_kept_where_there_is_no_space_for_its_thumbnail(
+async def test_the_thumbnail_of_a_task_that_is_deleted_while_it_is_made_is_deleted_too(
     tmp_path: Path, root: Path, clock: Clock, thumbnails: Thumbnails
 ) -> None:
-    async with opened(tmp_path, clock, FullStore(root), thumbnails=thumbnails.maker) as copies:
+    store = SlowStore(root)
+    async with opened(tmp_path, clock, store, thumbnails=thumbnails.maker) as copies:
+
+        async def interruption() -> None:
+            await copies.delete_task("task-1")
+            await delete_due_files(copies)
+
+        store.interruption = interruption  # type: ignore[method-assign]
         await copies.add()
         await copies.copy_due()
-        output = await copies.output()
-        assert (output.state, output.thumbnail_size, thumbnails.made) == (S.KEPT, None, 1)
+        await copies.make_thumbnails()
+        assert len(files_in(root)) == 1
+        await delete_due_files(copies)
+        assert files_in(root) == []
 
 
 # Retries
