@@ -53,8 +53,9 @@ def limit_process() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    # It gives way to the service, but gets its share of a busy processor.
     with suppress(OSError):
-        os.nice(10)
+        os.nice(4)
     # Where memory runs out, Linux is to end this process rather than the service.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
