@@ -74,9 +74,8 @@ async def _send(image: AsyncIterable[bytes | memoryview], process: asyncio.subpr
         with suppress(BrokenPipeError, ConnectionResetError):
             stdin.write(chunk)
             await stdin.drain()
-    with suppress(BrokenPipeError, ConnectionResetError):
-        stdin.close()
-        await stdin.wait_closed()
+    # Not waited for: asyncio does not expect such a wait to be cancelled.
+    stdin.close()
 
 
 async def _received(process: asyncio.subprocess.Process) -> bytes | None:

@@ -166,12 +166,14 @@ async def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     assert await maker.make(arriving(b"x")) is None
 
 
-async def test_a_cancelled_thumbnail_leaves_no_process(tmp_path: Path) -> None:
+# 100 kB: more than a pipe holds, so that the rest waits in this process.
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_cancelled_thumbnail_leaves_no_process(tmp_path: Path, size: int) -> None:
     running = tmp_path / "running"
     path = program(
         tmp_path, f"import os, time; open({str(running)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     )
-    making = asyncio.create_task(ThumbnailMaker(program=path).make(arriving(b"x")))
+    making = asyncio.create_task(ThumbnailMaker(program=path).make(arriving(bytes(size))))
     while not (running.exists() and running.read_text()):  # noqa: ASYNC110 - another process's file
         await asyncio.sleep(0.01)
     making.cancel()
