@@ -396,9 +396,10 @@ async def test_a_refusal_in_http_and_json_is_told_by_its_code(webapps: Calls, ru
         httpx.Response(200, json={"msg": "success"}),
         httpx.Response(200, json={"code": True, "data": {"taskId": "1"}}),
         httpx.Response(200, json={"code": 0.0, "data": {"taskId": "1"}}),
+        httpx.Response(200, json={"code": "\u0660", "data": {"taskId": "1"}}),
         httpx.Response(200, text="[" * 100_000),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 async def test_an_answer_that_cannot_be_read_is_unavailable_and_never_a_refusal(
     webapps: Calls, runninghub: RunningHub, response: httpx.Response
@@ -936,3 +937,11 @@ async def test_a_failed_call_whose_callers_have_gone_is_not_an_error_of_the_loop
         await asyncio.sleep(0)
     gc.collect()
     assert errors == []
+
+
+async def test_polls_of_one_task_at_the_same_time_share_one_call(
+    webapps: Calls, runninghub: RunningHub
+) -> None:
+    runninghub.outputs.respond(json=answer(813))
+    assert await asyncio.gather(*(poll(webapps) for _ in range(50))) == [PollResult(RunState.QUEUED)] * 50
+    assert runninghub.outputs.call_count == 1
