@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     authentication,
+    deliveries,
     first_release,
     fresh,
     fresh_app,
@@ -42,6 +43,7 @@ SECTIONS = {
     "freshness": freshness.measure,
     "fresh_app": fresh_app.measure,
     "webhook": webhook.measure,
+    "deliveries": deliveries.measure,
     "start": start.measure,
 }
 HERE = Path(__file__).parent

@@ -60,12 +60,13 @@ def service(upstream: Server, database: Path, source: Path = ROOT, /, **settings
 
 
 @contextmanager
-def public_service(upstream: Server, database: Path) -> Iterator[Server]:
+def public_service(upstream: Server, database: Path, **settings: str) -> Iterator[Server]:
     """Our service with PUBLIC_URL set to its own address, so that the upstream's webhooks reach it."""
     port = free_port()
     environment = _upstream_settings(upstream) | {
         "DATABASE_URL": f"sqlite:///{database}",
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **{name.upper(): value for name, value in settings.items()},
     }
     arguments = [*UVICORN, "main:app", "--app-dir", str(ROOT)]
     with _running(arguments, "/health", environment, port) as server:
