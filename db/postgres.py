@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -370,7 +371,8 @@ class PostgresServer:
     async def _listen_once(self) -> None:
         connection = await asyncpg.connect(self._address.dsn, **self._options)
         try:
-            await connection.add_listener(CHANNEL, self._heard)
+            own_process = connection.get_server_pid()
+            await connection.add_listener(CHANNEL, partial(self._heard, own_process))
             merged_at = -MERGE_INTERVAL_S
             while True:
                 if time.monotonic() - merged_at > MERGE_INTERVAL_S:
@@ -393,8 +395,9 @@ class PostgresServer:
             await connection.execute(f"NOTIFY {CHANNEL}")
             await asyncio.sleep(NOTIFY_PAUSE_S)
 
-    def _heard(self, connection: Any, process: int, channel: str, payload: object) -> None:
-        if process != connection.get_server_pid():
+    def _heard(self, own_process: int, connection: Any, process: int, channel: str, payload: object) -> None:
+        """Called by the driver, also when the connection has just been closed."""
+        if process != own_process:
             self._committed.set()
 
 

@@ -179,7 +179,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 async def until_status(database: Database, status: TaskStatus, task_id: str = "task-1") -> Task:
     async with asyncio.timeout(PATIENCE_S):
-        while (task := await stored(database, task_id)).status is not status:  # noqa: ASYNC110
+        while (task := await database.task(task_id)) is None or task.status is not status:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     return task
 

@@ -368,14 +368,15 @@ async def test_many_submits_at_once_are_all_answered_and_sent_once(
 
 
 async def test_a_claim_that_finds_no_slot_does_not_forget_the_queue(core: Core, held: HeldCalls) -> None:
-    submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in (1, 2)]
+    first = asyncio.create_task(core.submitter.submit(new_task(1)))
     await held.arrive()
+    second = asyncio.create_task(core.submitter.submit(new_task(2)))
     await until_status(core.database, S.PENDING, "task-2")
     await core.submitter.submit_pending()
     held.answer(TOOK_IT, 0)
     await held.arrive(2)
     held.answer(took("78"), 1)
-    assert [task and task.status for task in await asyncio.gather(*submits)] == [S.RUNNING, S.RUNNING]
+    assert [task and task.status for task in await asyncio.gather(first, second)] == [S.RUNNING, S.RUNNING]
 
 
 @pytest.fixture
@@ -549,10 +550,12 @@ async def test_a_close_waits_for_the_call_under_way_and_stores_its_outcome(
 
 
 async def test_after_a_stop_nothing_more_is_sent(core: Core, held: HeldCalls, clock: Clock) -> None:
-    submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in (1, 2)]
+    first = asyncio.create_task(core.submitter.submit(new_task(1)))
     await held.arrive()
+    second = asyncio.create_task(core.submitter.submit(new_task(2)))
+    await until_status(core.database, S.PENDING, "task-2")
     core.submitter.stop()
-    assert [task and task.status for task in await asyncio.gather(*submits)] == [S.SUBMITTING, S.PENDING]
+    assert [task and task.status for task in await asyncio.gather(first, second)] == [S.SUBMITTING, S.PENDING]
     held.answer(TOOK_IT)
     await until_status(core.database, S.RUNNING)
     await go_on_for_an_hour(core, clock)
