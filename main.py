@@ -3,7 +3,11 @@
 Start it with `uvicorn main:app`, or with `python main.py`, which listens at HOST and PORT.
 """
 
+import asyncio
 import logging
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -112,10 +116,23 @@ UPLOAD_BODY = {
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     hide_secrets_in_spans()
+    _stop_with_parent()
     async with running(app.state.settings, body_of_format, clock=app.state.clock) as services:
         app.state.services = services
         _log_start(app.state.settings)
         yield
+
+
+def _stop_with_parent() -> None:
+    """Stop a worker whose parent process has gone: nobody could stop it later, and it would hold the port."""
+    if parent := multiprocessing.parent_process():
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_reader(parent.sentinel)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        loop.add_reader(parent.sentinel, stop)
 
 
 async def find_task(task_id: TaskRef, request: Request) -> Task:

@@ -159,6 +159,20 @@ def test_two_workers_submit_each_task_once(simulate: Simulate, tmp_path: Path) -
         assert get(simulator.url, "/simulator/counters")["max_active"] <= 5
 
 
+def accepts_connections(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health")
+    except httpx.HTTPError as exc:
+        return not isinstance(exc, httpx.ConnectError)
+    return True
+
+
+def test_workers_stop_when_only_their_parent_is_killed(simulate: Simulate, tmp_path: Path) -> None:
+    with start_service(simulate().url, tmp_path / "t.db", env=FAST, workers=2) as service:
+        service.process.kill()
+        eventually(lambda: not accepts_connections(service.url))
+
+
 def test_while_runninghub_is_broken_nothing_fails_and_after_it_all_finish(
     simulate: Simulate, tmp_path: Path
 ) -> None:
@@ -255,7 +269,7 @@ def test_a_kill_during_the_paid_call_is_unknown_and_settled_by_runninghubs_id(
         assert get(simulator.url, "/simulator/counters")["calls"]["run"] == 1
 
 
-def test_webhooks_end_tasks_long_before_the_watch_would_ask(simulate: Simulate, tmp_path: Path) -> None:
+def test_webhooks_end_tasks_long_before_the_next_poll(simulate: Simulate, tmp_path: Path) -> None:
     port = free_port()
     env = {
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
