@@ -210,7 +210,7 @@ async def test_a_file_of_a_newer_service_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite_only
-async def test_no_other_word_than_the_contracts_can_be_a_status(database: Database) -> None:
+async def test_only_the_contracts_statuses_can_be_stored(database: Database) -> None:
     await add(database)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
         await sqlite_file(database).writer.execute("UPDATE tasks SET status = 'LOST'")
@@ -507,7 +507,7 @@ async def test_a_hinted_poll_goes_first(database: Database, clock: Clock) -> Non
     assert [task.id for task in leased] == ["task-2"]
 
 
-async def test_the_next_due_time_is_the_earliest_of_tasks_that_are_looked_at(
+async def test_the_next_due_time_is_the_earliest_of_tasks_that_are_polled(
     database: Database, clock: Clock
 ) -> None:
     assert await database.next_due_ms() is None

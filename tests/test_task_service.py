@@ -355,7 +355,7 @@ async def test_a_task_without_outputs_is_a_success_with_an_empty_list(
         (S.QUEUED, 0, S.RUNNING),
     ],
 )
-async def test_a_task_follows_runninghubs_progress_and_is_looked_at_again(
+async def test_a_task_follows_runninghubs_progress_and_is_polled_again(
     core: Core, runninghub: RunningHub, clock: Clock, before: S, code: int, after: S
 ) -> None:
     task = await at_runninghub(core.database, status=before)
@@ -436,7 +436,7 @@ async def test_a_cancelled_task_that_finished_all_the_same_is_a_success(
         httpx.Response(429),
     ],
 )
-async def test_a_look_that_says_nothing_changes_nothing(
+async def test_a_poll_without_an_outcome_changes_nothing(
     core: Core, runninghub: RunningHub, response: httpx.Response
 ) -> None:
     before = await at_runninghub(core.database)
@@ -446,7 +446,7 @@ async def test_a_look_that_says_nothing_changes_nothing(
     assert await stored(core.database) == before
 
 
-async def test_a_final_task_is_not_asked_about(core: Core, runninghub: RunningHub) -> None:
+async def test_a_final_task_is_not_polled(core: Core, runninghub: RunningHub) -> None:
     await at_runninghub(core.database)
     says(runninghub, 0, FILES)
     final = await polled(core)
@@ -546,7 +546,7 @@ async def test_a_query_of_a_task_that_is_not_at_runninghub_is_answered_from_the_
     ("code", "data", "status"),
     [(813, None, S.QUEUED), (804, None, S.RUNNING), (0, FILES, S.SUCCESS), (805, None, S.FAILED)],
 )
-async def test_a_task_that_only_runninghub_knows_is_taken_in(
+async def test_a_task_that_only_runninghub_knows_is_imported(
     core: Core, runninghub: RunningHub, code: int, data: Any, status: S
 ) -> None:
     says(runninghub, code, data)
@@ -556,9 +556,7 @@ async def test_a_task_that_only_runninghub_knows_is_taken_in(
     assert (await core.tasks.query(task.id)).id == task.id
 
 
-async def test_a_task_that_many_ask_about_at_once_is_taken_in_once(
-    core: Core, runninghub: RunningHub
-) -> None:
+async def test_a_task_that_many_query_at_once_is_imported_once(core: Core, runninghub: RunningHub) -> None:
     tasks = await asyncio.gather(*(core.tasks.query("555") for _ in range(5)))
     assert len({task.id for task in tasks}) == 1
     assert sum((await core.database.count_by_status()).values()) == 1
@@ -573,7 +571,7 @@ async def test_a_task_that_nobody_knows_is_not_found(core: Core, runninghub: Run
 
 
 @pytest.mark.parametrize("ref", ["abc", "5x", "", "1" * 31, "٣", "0199f0c2"])
-async def test_what_can_be_no_id_of_runninghub_is_not_asked_for(
+async def test_what_can_be_no_id_of_runninghub_is_not_queried(
     core: Core, runninghub: RunningHub, ref: str
 ) -> None:
     with pytest.raises(TaskNotFound):
@@ -581,9 +579,7 @@ async def test_what_can_be_no_id_of_runninghub_is_not_asked_for(
     assert runninghub.outputs.call_count == 0
 
 
-async def test_a_task_that_runninghub_could_not_be_asked_about_is_not_taken_in(
-    core: Core, runninghub: RunningHub
-) -> None:
+async def test_a_task_that_could_not_be_queried_is_not_imported(core: Core, runninghub: RunningHub) -> None:
     runninghub.outputs.respond(500)
     with pytest.raises(RunningHubUnavailable):
         await core.tasks.query("555")
@@ -601,7 +597,7 @@ async def test_a_waiting_task_is_cancelled_without_runninghub(core: Core, runnin
     assert not runninghub.cancel.called
 
 
-async def test_a_running_task_is_cancelled_at_runninghub_and_looked_at(
+async def test_a_running_task_is_cancelled_at_runninghub_and_polled(
     core: Core, runninghub: RunningHub
 ) -> None:
     await at_runninghub(core.database)
@@ -706,7 +702,7 @@ async def test_an_id_that_a_webhook_reported_takes_precedence_over_a_resubmit(
     assert runninghub.run.call_count == 0
 
 
-async def test_while_runninghub_cannot_be_asked_about_a_webhooks_id_nothing_is_sent_again(
+async def test_while_a_webhooks_id_cannot_be_queried_nothing_is_sent_again(
     core: Core, runninghub: RunningHub
 ) -> None:
     before = await unknown(core.database, hint="88")
@@ -750,9 +746,7 @@ async def test_a_webhook_that_arrives_during_a_resubmit_is_not_dropped(
     assert (task.status, task.runninghub_task_id) == (S.SUCCESS, "89")
 
 
-async def test_a_person_names_the_id_of_an_unknown_task_and_the_watch_goes_on(
-    core: Core, clock: Clock
-) -> None:
+async def test_a_person_names_the_id_of_an_unknown_task_and_polling_resumes(core: Core, clock: Clock) -> None:
     await unknown(core.database)
     task = await core.tasks.settle("task-1", runninghub_task_id="99")
     assert (task.status, task.runninghub_task_id, task.error) == (S.RUNNING, "99", None)
@@ -792,11 +786,11 @@ async def test_a_task_that_is_sent_again_forgets_a_webhook_that_runninghub_does_
 
 
 @pytest.mark.parametrize("status", [S.PENDING, S.SUBMITTING, S.RUNNING, S.FAILED, S.CANCELLED])
-@pytest.mark.parametrize("word", ["99", None])
-async def test_only_an_unknown_task_can_be_settled(core: Core, status: S, word: str | None) -> None:
+@pytest.mark.parametrize("decision", ["99", None])
+async def test_only_an_unknown_task_can_be_settled(core: Core, status: S, decision: str | None) -> None:
     before = await in_status(core.database, status)
     with pytest.raises(NotUnknown):
-        await core.tasks.settle("task-1", runninghub_task_id=word)
+        await core.tasks.settle("task-1", runninghub_task_id=decision)
     assert await stored(core.database) == before
 
 
@@ -808,7 +802,7 @@ async def test_of_two_settlements_at_once_one_counts(core: Core, runninghub: Run
     assert sorted(type(each).__name__ for each in settled) == ["NotUnknown", "NotUnknown", "Task"]
 
 
-async def test_a_webhook_makes_the_look_due_now(core: Core, clock: Clock) -> None:
+async def test_a_webhook_makes_the_poll_due_now(core: Core, clock: Clock) -> None:
     await at_runninghub(core.database)
     await core.database.reschedule(await stored(core.database), clock.now_ms + 9000)
     await core.tasks.webhook("task-1", core.secret.signature("task-1"), "1001")

@@ -608,7 +608,7 @@ POLLS: Sequence[tuple[dict[str, Any], PollResult]] = [
 
 
 @pytest.mark.parametrize(("envelope", "expected"), POLLS)
-async def test_a_look_reads_runninghubs_word(
+async def test_a_poll_reads_runninghubs_status(
     webapps: Calls, runninghub: RunningHub, envelope: dict[str, Any], expected: PollResult
 ) -> None:
     runninghub.outputs.respond(json=envelope)
@@ -616,7 +616,7 @@ async def test_a_look_reads_runninghubs_word(
 
 
 @pytest.mark.parametrize(("code", "data"), [(0, {}), (0, "x"), (500, None), (1000, None), (806, None)])
-async def test_any_other_word_is_a_problem_and_no_outcome(
+async def test_any_other_status_is_a_problem_and_no_outcome(
     webapps: Calls, runninghub: RunningHub, code: int, data: Any
 ) -> None:
     runninghub.outputs.respond(json=answer(code, data))
@@ -678,7 +678,7 @@ async def test_no_log_line_holds_the_key(
     assert API_KEY not in "".join(str(record.__dict__) for record in caplog.records)
 
 
-async def test_the_last_word_is_what_runninghub_said_last(webapps: Calls, runninghub: RunningHub) -> None:
+async def test_the_last_response_is_runninghubs_newest(webapps: Calls, runninghub: RunningHub) -> None:
     words = []
     for response in (
         httpx.Response(200, json=answer(804)),

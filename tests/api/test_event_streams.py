@@ -170,7 +170,7 @@ def test_a_change_by_another_worker_is_seen_within_a_second(
         assert time.monotonic() - cancelled < 2  # one, and one for a slow machine
 
 
-def test_many_who_watch_and_wait_all_see_the_end_and_ask_runninghub_no_more_often(
+def test_many_streams_and_waits_all_see_the_end_without_more_polls(
     client: httpx.Client, service: Running, simulator: Running
 ) -> None:
     set_run_time(simulator, 1)

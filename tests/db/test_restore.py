@@ -103,7 +103,7 @@ async def test_a_backup_of_an_older_version_is_brought_up_to_date_and_itself_lef
     assert backup.read_bytes() == before
 
 
-async def test_a_task_that_runninghub_had_goes_on(path: Path, tmp_path: Path) -> None:
+async def test_a_task_that_runninghub_had_resumes(path: Path, tmp_path: Path) -> None:
     async with Database(str(path)) as database:
         running = await at_runninghub(database)
         back_up(tmp_path / "backup.db", path)

@@ -38,7 +38,7 @@ async def running_task(database: Database, task_id: str = "a") -> None:
     await database.store(task_id, Accepted(1, f"1{task_id}", True, None, database.clock()))
 
 
-async def test_after_the_clock_stepped_back_looks_are_due_again(tmp_path: Path) -> None:
+async def test_after_the_clock_stepped_back_polls_are_due_again(tmp_path: Path) -> None:
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
         await running_task(database)
@@ -48,7 +48,7 @@ async def test_after_the_clock_stepped_back_looks_are_due_again(tmp_path: Path) 
         assert [task.id for task in await database.lease_due(lease_ms=MINUTE_MS, limit=10)] == ["a"]
 
 
-async def test_after_the_clock_stepped_back_the_queue_goes_on(tmp_path: Path) -> None:
+async def test_after_the_clock_stepped_back_the_queue_resumes(tmp_path: Path) -> None:
     clock = Clock()
     async with Database(str(tmp_path / "tasks.db"), clock=clock) as database:
         await database.add_task(NewTask("a", [], TEXT_TO_IMAGE), **AT_ONCE)
@@ -102,7 +102,7 @@ async def test_a_paid_call_given_up_by_another_worker_is_taken_when_its_answer_c
     assert (late.status, late.error) == (TaskStatus.RUNNING, None)
 
 
-async def test_a_blocked_event_loop_makes_looks_late_and_none_twice(board: Board, tmp_path: Path) -> None:
+async def test_a_blocked_event_loop_makes_polls_late_and_none_twice(board: Board, tmp_path: Path) -> None:
     board.set(run_time=0.5)
     async with serving(board.url, tmp_path) as client:
         tasks = [await submit(client) for _ in range(30)]

@@ -14,7 +14,7 @@ from tests.processes import start_service
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 
-async def test_a_process_that_stood_still_during_a_paid_call_goes_on(board: Board, tmp_path: Path) -> None:
+async def test_a_process_that_was_stopped_during_a_paid_call_resumes(board: Board, tmp_path: Path) -> None:
     board.set(run_latency=0.3)
     with start_service(board.url, tmp_path / "tasks.db", env={"POLL_INTERVAL_S": "0.1"}) as service:
         async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:

@@ -175,7 +175,7 @@ async def test_a_fault_of_runninghub_or_the_network_gives_its_problem_and_loses_
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.fault], ids=str)
-async def test_the_watch_asks_again_after_a_fault(board: Board, tmp_path: Path, row: Row) -> None:
+async def test_the_poller_polls_again_after_a_fault(board: Board, tmp_path: Path, row: Row) -> None:
     board.set(faults={"outputs": {**row.fault, "times": 1}})
     async with serving(board.url, tmp_path, runninghub_timeout_s=1) as client:
         task = await ended(client, await submit(client))
@@ -183,9 +183,7 @@ async def test_the_watch_asks_again_after_a_fault(board: Board, tmp_path: Path, 
     assert board.faults()["outputs"]["times"] == 0
 
 
-async def test_the_watch_gives_a_broken_runninghub_a_rest_and_comes_back(
-    board: Board, tmp_path: Path
-) -> None:
+async def test_the_poller_pauses_for_a_broken_runninghub_and_resumes(board: Board, tmp_path: Path) -> None:
     board.set(faults={"outputs": {"kind": "http_502_html"}})
     async with serving(board.url, tmp_path) as client:
         tasks = [await submit(client) for _ in range(20)]

@@ -59,7 +59,7 @@ def polling(core: Core) -> Polling:
 # The loop
 
 
-async def test_rows_that_a_process_before_left_open_are_asked_about_and_ended(
+async def test_rows_that_a_process_before_left_open_are_polled_and_ended(
     core: Core, runninghub: RunningHub, polling: Polling
 ) -> None:
     for number, status in ((1, S.RUNNING), (2, S.QUEUED)):
@@ -72,7 +72,7 @@ async def test_rows_that_a_process_before_left_open_are_asked_about_and_ended(
     assert runninghub.outputs.call_count == 2
 
 
-async def test_a_task_is_not_asked_about_before_its_time(
+async def test_a_task_is_not_polled_before_its_time(
     core: Core, runninghub: RunningHub, clock: Clock, polling: Polling
 ) -> None:
     await at_runninghub(core.database)
@@ -109,7 +109,7 @@ async def test_what_a_died_worker_left_behind_is_repaired(
     assert not runninghub.run.called
 
 
-async def test_a_broken_runninghub_fails_no_task_and_is_not_asked_without_end(
+async def test_a_broken_runninghub_fails_no_task_and_is_not_polled_without_end(
     core: Core, runninghub: RunningHub, clock: Clock, polling: Polling
 ) -> None:
     before = [await at_runninghub(core.database, number) for number in range(10)]
@@ -150,7 +150,7 @@ async def test_a_round_that_fails_does_not_end_the_loop(
 
 
 @pytest.mark.sqlite_only
-async def test_an_outcome_that_cannot_be_stored_is_asked_for_again_when_the_lease_runs_out(
+async def test_an_outcome_that_cannot_be_stored_is_polled_again_when_the_lease_expires(
     core: Core,
     runninghub: RunningHub,
     clock: Clock,

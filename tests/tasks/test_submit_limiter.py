@@ -159,7 +159,7 @@ def test_a_task_goes_only_to_accounts_on_its_host() -> None:
 
 
 @pytest.mark.parametrize("state", [AccountState.INSUFFICIENT_BALANCE, AccountState.KEY_REFUSED])
-def test_a_paused_account_starts_nothing_and_another_goes_on(state: AccountState) -> None:
+def test_a_paused_account_starts_nothing_and_another_continues(state: AccountState) -> None:
     planner = SubmitPlanner((account("a", max_concurrent=2), account("b", max_concurrent=2)))
     paused = submit_limiter.after_account_refused(AccountRow("a"), state, "why", NOW)
     assert started(planner, view(paused), waiting(5)) == [(0, "b"), (1, "b")]

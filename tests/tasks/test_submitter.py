@@ -49,7 +49,7 @@ from transitions import CancelRequested, OutcomeUnknown, WebhookReceived
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_engines]
 
-TOOK_IT = httpx.Response(200, json=answer(0, {"taskId": "77", "taskStatus": "RUNNING"}))
+ACCEPTED = httpx.Response(200, json=answer(0, {"taskId": "77", "taskStatus": "RUNNING"}))
 FULL = httpx.Response(200, json=answer(421, msg="TASK_QUEUE_MAXED"))
 REFUSED = httpx.Response(200, json=answer(433, msg="VALIDATE_PROMPT_FAILED"))
 CANCEL = CancelRequested(CancelReason.USER)
@@ -77,15 +77,15 @@ class HeldCalls:
     async def arrive(self, count: int = 1) -> None:
         await until(lambda: len(self.sent) >= count)
 
-    def answer(self, word: httpx.Response | Exception, number: int = 0) -> None:
+    def answer(self, reply: httpx.Response | Exception, number: int = 0) -> None:
         held = self._answers[number]
-        if isinstance(word, Exception):
-            held.set_exception(word)
+        if isinstance(reply, Exception):
+            held.set_exception(reply)
         else:
-            held.set_result(word)
+            held.set_result(reply)
 
 
-def took(runninghub_task_id: str) -> httpx.Response:
+def acceptance(runninghub_task_id: str) -> httpx.Response:
     return httpx.Response(200, json=answer(0, {"taskId": runninghub_task_id, "taskStatus": "RUNNING"}))
 
 
@@ -106,7 +106,7 @@ def named(number: int) -> list[dict[str, str]]:
 
 
 async def go_on_for_an_hour(core: Core, clock: Clock) -> None:
-    """All that the watch would do for tasks that wait or whose call is over."""
+    """All that the poller would do for tasks that wait or whose call is over."""
     for _ in range(3):
         clock.go_on(1200)
         await core.submitter.submit_pending()
@@ -124,12 +124,12 @@ async def read_limits(core: Core) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "status"), [("RUNNING", S.RUNNING), ("QUEUED", S.QUEUED), ("CREATE", S.QUEUED)]
+    ("reply", "status"), [("RUNNING", S.RUNNING), ("QUEUED", S.QUEUED), ("CREATE", S.QUEUED)]
 )
 async def test_a_task_that_runninghub_took_is_there_under_its_id(
-    core: Core, runninghub: RunningHub, clock: Clock, word: str, status: TaskStatus
+    core: Core, runninghub: RunningHub, clock: Clock, reply: str, status: TaskStatus
 ) -> None:
-    runninghub.run.respond(json=answer(0, {"taskId": "77", "taskStatus": word}))
+    runninghub.run.respond(json=answer(0, {"taskId": "77", "taskStatus": reply}))
     task = await core.submitter.submit(new_task())
     assert task == await stored(core.database)
     assert (task.status, task.runninghub_task_id, task.error) == (status, "77", None)
@@ -230,12 +230,12 @@ async def test_an_outage_costs_one_unknown_outcome_and_not_the_queue(
 
 
 @pytest.mark.parametrize(
-    "word", [FULL, httpx.Response(429, text=""), httpx.Response(200, json=answer(1520)), UNSENT]
+    "reply", [FULL, httpx.Response(429, text=""), httpx.Response(200, json=answer(1520)), UNSENT]
 )
 async def test_a_task_that_finds_no_slot_or_no_runninghub_waits_for_the_next_try(
-    core: Core, runninghub: RunningHub, clock: Clock, word: httpx.Response | Exception
+    core: Core, runninghub: RunningHub, clock: Clock, reply: httpx.Response | Exception
 ) -> None:
-    runninghub.run.mock(side_effect=[word, TOOK_IT])
+    runninghub.run.mock(side_effect=[reply, ACCEPTED])
     task = await core.submitter.submit(new_task())
     assert task == await stored(core.database)
     assert (task.status, task.error, task.queue_position) == (S.PENDING, None, 1)
@@ -248,7 +248,7 @@ async def test_a_task_that_finds_no_slot_or_no_runninghub_waits_for_the_next_try
 
 
 @pytest.mark.parametrize(
-    ("word", "kind"),
+    ("reply", "kind"),
     [
         (GATEWAY, RunningHubUnavailable),
         (httpx.Response(200, json=answer(1005)), RunningHubUnavailable),
@@ -263,10 +263,10 @@ async def test_a_paid_call_without_an_answer_is_unknown_and_never_sent_again(
     core: Core,
     runninghub: RunningHub,
     clock: Clock,
-    word: httpx.Response | Exception,
+    reply: httpx.Response | Exception,
     kind: type[AppError],
 ) -> None:
-    runninghub.run.mock(side_effect=[word])
+    runninghub.run.mock(side_effect=[reply])
     with pytest.raises(kind) as unknown:
         await core.submitter.submit(new_task())
     assert unknown.value.task_id == "task-1"
@@ -326,7 +326,7 @@ async def test_a_password_of_another_installation_is_left_out(core: Core, runnin
     assert "accessPassword" not in json.loads(runninghub.run.calls.last.request.content)
 
 
-async def test_a_webhook_is_asked_for_where_there_is_a_public_url(
+async def test_a_webhook_is_requested_where_there_is_a_public_url(
     make_core: MakeCore, runninghub: RunningHub
 ) -> None:
     async with make_core(public_url="https://here.example") as core:
@@ -373,9 +373,9 @@ async def test_a_claim_that_finds_no_slot_does_not_forget_the_queue(core: Core, 
     second = asyncio.create_task(core.submitter.submit(new_task(2)))
     await until_status(core.database, S.PENDING, "task-2")
     await core.submitter.submit_pending()
-    held.answer(TOOK_IT, 0)
+    held.answer(ACCEPTED, 0)
     await held.arrive(2)
-    held.answer(took("78"), 1)
+    held.answer(acceptance("78"), 1)
     assert [task and task.status for task in await asyncio.gather(first, second)] == [S.RUNNING, S.RUNNING]
 
 
@@ -402,10 +402,10 @@ async def test_no_more_calls_than_max_concurrent_are_in_flight(make_core: MakeCo
         await read_limits(core)
         submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in range(4)]
         await held.arrive(2)
-        held.answer(took("71"), 0)
+        held.answer(acceptance("71"), 0)
         held.answer(REFUSED, 1)
         await held.arrive(3)
-        held.answer(took("72"), 2)
+        held.answer(acceptance("72"), 2)
         ended = await asyncio.gather(*submits, return_exceptions=True)
     assert [task.status if isinstance(task, Task) else type(task) for task in ended] == [
         S.RUNNING,
@@ -422,19 +422,19 @@ async def test_where_the_limit_is_known_all_free_slots_are_used_at_once(core: Co
     submits = [asyncio.create_task(core.submitter.submit(new_task(number))) for number in range(32)]
     await held.arrive(32)
     for number in range(32):
-        held.answer(took(str(100 + number)), number)
+        held.answer(acceptance(str(100 + number)), number)
     assert {task and task.status for task in await asyncio.gather(*submits)} == {S.RUNNING}
 
 
 # Cancelling while the call is in flight
 
 
-async def cancelled_during_the_call(core: Core, held: HeldCalls, word: httpx.Response | Exception) -> Task:
+async def cancelled_during_the_call(core: Core, held: HeldCalls, reply: httpx.Response | Exception) -> Task:
     encrypted = core.secret.encrypt("open sesame")
     submit = asyncio.create_task(core.submitter.submit(new_task(encrypted_password=encrypted)))
     await held.arrive()
     assert await core.database.store("task-1", CANCEL)
-    held.answer(word)
+    held.answer(reply)
     await asyncio.gather(submit, return_exceptions=True)
     return await stored(core.database)
 
@@ -442,28 +442,28 @@ async def cancelled_during_the_call(core: Core, held: HeldCalls, word: httpx.Res
 async def test_a_cancel_during_the_call_is_due_when_runninghub_accepted_the_task(
     core: Core, held: HeldCalls, runninghub: RunningHub, clock: Clock
 ) -> None:
-    task = await cancelled_during_the_call(core, held, TOOK_IT)
+    task = await cancelled_during_the_call(core, held, ACCEPTED)
     assert (task.status, task.is_cancel_due, task.next_poll_ms) == (S.RUNNING, True, clock.now_ms)
     await core.tasks.poll(task)
     (call,) = runninghub.cancel.calls
     assert json.loads(call.request.content) == {"apiKey": API_KEY, "taskId": "77"}
 
 
-@pytest.mark.parametrize("word", [FULL, UNSENT])
+@pytest.mark.parametrize("reply", [FULL, UNSENT])
 async def test_a_cancel_during_a_call_that_started_nothing_ends_the_task(
-    core: Core, held: HeldCalls, clock: Clock, word: httpx.Response | Exception
+    core: Core, held: HeldCalls, clock: Clock, reply: httpx.Response | Exception
 ) -> None:
-    task = await cancelled_during_the_call(core, held, word)
+    task = await cancelled_during_the_call(core, held, reply)
     assert (task.status, task.encrypted_password) == (S.CANCELLED, None)
     await go_on_for_an_hour(core, clock)
     assert len(held.sent) == 1
 
 
-@pytest.mark.parametrize(("word", "status"), [(REFUSED, S.FAILED), (GATEWAY, S.SUBMIT_UNKNOWN)])
+@pytest.mark.parametrize(("reply", "status"), [(REFUSED, S.FAILED), (GATEWAY, S.SUBMIT_UNKNOWN)])
 async def test_a_cancel_during_the_call_does_not_hide_a_refusal_or_an_unknown_outcome(
-    core: Core, held: HeldCalls, runninghub: RunningHub, word: httpx.Response, status: TaskStatus
+    core: Core, held: HeldCalls, runninghub: RunningHub, reply: httpx.Response, status: TaskStatus
 ) -> None:
-    assert (await cancelled_during_the_call(core, held, word)).status is status
+    assert (await cancelled_during_the_call(core, held, reply)).status is status
     assert runninghub.cancel.call_count == 0
 
 
@@ -479,7 +479,7 @@ async def test_an_outcome_is_kept_until_the_database_takes_it(
     await sqlite_file(core.database).writer.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     await until(lambda: any("outcome is not stored yet" in message for message in caplog.messages))
     assert "77" in [record.__dict__.get("runninghub_task_id") for record in caplog.records]
     assert (await stored(core.database)).status is S.SUBMITTING
@@ -501,7 +501,7 @@ async def test_another_write_that_fails_does_not_take_an_outcome_with_it(core: C
     asyncio.get_running_loop().call_later(0.02, both_wait.set)
     writing = asyncio.create_task(core.database.engine.write(lambda _: both_wait.wait()))
     failing = asyncio.create_task(core.database.engine.write(fails))
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     await asyncio.gather(writing, failing, return_exceptions=True)
     async with asyncio.timeout(0.5):
         task = await submit
@@ -514,7 +514,7 @@ async def test_a_client_that_goes_away_changes_nothing_for_its_task(core: Core, 
     await asyncio.sleep(0)
     submit.cancel()
     await held.arrive()
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     assert (await until_status(core.database, S.RUNNING)).runninghub_task_id == "77"
 
 
@@ -544,7 +544,7 @@ async def test_a_close_waits_for_the_call_under_way_and_stores_its_outcome(
     task = await submit
     assert task
     assert task.status is S.SUBMITTING
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     await closing
     assert (await stored(core.database)).runninghub_task_id == "77"
 
@@ -556,7 +556,7 @@ async def test_after_a_stop_nothing_more_is_sent(core: Core, held: HeldCalls, cl
     await until_status(core.database, S.PENDING, "task-2")
     core.submitter.stop()
     assert [task and task.status for task in await asyncio.gather(first, second)] == [S.SUBMITTING, S.PENDING]
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     await until_status(core.database, S.RUNNING)
     await go_on_for_an_hour(core, clock)
     assert (await stored(core.database, "task-2")).status is S.PENDING
@@ -604,18 +604,18 @@ async def test_a_call_of_our_own_is_never_stale(core: Core, held: HeldCalls, clo
     clock.go_on(3600)
     await core.submitter.give_up_stale(is_only_worker=True)
     assert (await stored(core.database)).status is S.SUBMITTING
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     assert await submit == await stored(core.database)
 
 
-@pytest.mark.parametrize(("word", "status"), [(TOOK_IT, S.RUNNING), (FULL, S.PENDING), (REFUSED, S.FAILED)])
+@pytest.mark.parametrize(("reply", "status"), [(ACCEPTED, S.RUNNING), (FULL, S.PENDING), (REFUSED, S.FAILED)])
 async def test_a_late_answer_still_settles_a_call_that_another_worker_gave_up(
-    core: Core, held: HeldCalls, word: httpx.Response, status: TaskStatus
+    core: Core, held: HeldCalls, reply: httpx.Response, status: TaskStatus
 ) -> None:
     submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     await core.database.store("task-1", OutcomeUnknown(1, INTERRUPTED))
-    held.answer(word)
+    held.answer(reply)
     await asyncio.gather(submit, return_exceptions=True)
     assert (await stored(core.database)).status is status
 
@@ -637,7 +637,7 @@ async def test_the_answers_own_id_goes_before_a_webhooks(core: Core, held: HeldC
     submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
     await core.database.store("task-1", WebhookReceived("88"))
-    held.answer(TOOK_IT)
+    held.answer(ACCEPTED)
     task = await submit
     assert task
     assert (task.status, task.runninghub_task_id) == (S.RUNNING, "77")
@@ -656,7 +656,7 @@ async def test_a_claim_that_nobody_heard_of_waits_again(core: Core, held: HeldCa
         S.SUBMITTING,
     ]
     for number in range(2):
-        held.answer(took(str(71 + number)), number)
+        held.answer(acceptance(str(71 + number)), number)
     await sending
     await core.submitter.close()
 

@@ -362,7 +362,7 @@ def test_a_task_is_followed_without_a_stream(open_page: Visits, service: Running
 # Nothing is paid for twice
 
 
-def test_a_lost_response_is_asked_for_again_with_the_same_key(open_page: Visits, service: Running) -> None:
+def test_a_lost_response_is_requested_again_with_the_same_key(open_page: Visits, service: Running) -> None:
     visit = open_page(service)
     visit.open_app(TEXT_TO_IMAGE)
     keys: list[str] = []

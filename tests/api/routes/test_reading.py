@@ -38,7 +38,7 @@ async def test_a_query_asks_runninghub_now_and_stores_what_it_says(service: Serv
         assert await task_of(client, answer["task_id"]) == response.json()
 
 
-async def test_a_task_that_only_runninghub_knows_is_taken_in(
+async def test_a_task_that_only_runninghub_knows_is_imported(
     service: Service, board: Board, tmp_path: Path
 ) -> None:
     async with service() as client:

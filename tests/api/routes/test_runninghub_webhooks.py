@@ -35,7 +35,7 @@ async def webhook_path(board: Board) -> str:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'{"taskId": 5}', b'{"event":"TASK_END","eventData":"{}"}', b"\xff" * 100]
 )
-async def test_a_webhook_makes_the_watch_look_now_whatever_its_body_holds(
+async def test_a_webhook_makes_a_poll_due_whatever_its_body_holds(
     service: Service, board: Board, body: bytes
 ) -> None:
     await board.set(webhook="off")
@@ -115,6 +115,6 @@ async def test_a_webhook_with_a_wrong_id_leaves_an_unknown_task_unknown(
         assert (await task_of(client, task_id))["status"] == "SUBMIT_UNKNOWN"
 
 
-async def test_without_a_public_url_no_webhook_is_asked_for(shared: httpx.AsyncClient, board: Board) -> None:
+async def test_without_a_public_url_no_webhook_is_requested(shared: httpx.AsyncClient, board: Board) -> None:
     await submit(shared)
     assert "webhookUrl" not in await board.sent("run")

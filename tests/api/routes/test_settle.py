@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 
 @pytest.mark.parametrize("kind", [str, int])
-async def test_a_person_settles_an_unknown_task_with_its_id_and_the_watch_goes_on(
+async def test_a_person_settles_an_unknown_task_with_its_id_and_polling_resumes(
     client: httpx.AsyncClient, board: Board, kind: Callable[[str], Any]
 ) -> None:
     task_id = await unknown_task(client, board)
@@ -66,7 +66,9 @@ async def test_a_task_that_is_sent_again_forgets_an_earlier_cancel(service: Serv
 
 
 @pytest.mark.parametrize("body", [{}, {"resubmit": False}, {"resubmit": True, "runninghub_task_id": "1"}])
-async def test_settling_takes_exactly_one_word(client: httpx.AsyncClient, board: Board, body: Json) -> None:
+async def test_settling_takes_exactly_one_decision(
+    client: httpx.AsyncClient, board: Board, body: Json
+) -> None:
     task_id = await unknown_task(client, board)
     response = await client.post(f"/tasks/{task_id}/settle", json=body)
     assert_problem(response, "invalid_request", 422, errors=[{"loc": ["body"], "msg": TEXT}])
