@@ -87,7 +87,6 @@ export function forgetToken() {
 
 /** The accounts, for the operator; a user's token may not see them. */
 export async function readAccounts({ isForced = false } = {}) {
-  if (isOperator.value === false) return;
   if (!isForced && Date.now() - accountsReadAt < ACCOUNTS_AGE_MS) return;
   accountsReadAt = Date.now();
   try {
