@@ -372,7 +372,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
             await services.jwks.close()
         if services.output_store:
             await services.output_store.close()
-        await services.metrics_recorder.store()
+        await services.metrics_recorder.store_in_time()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from db.metric_rows import Gauges, MetricRows
 from errors import DatabaseUnavailable
@@ -12,7 +13,7 @@ log = logging.getLogger(__name__)
 
 # What a killed process loses; shorter than any scrape interval, so that counters seen by two workers grow.
 INTERVAL_S = 5.0
-# How long a scrape waits for this worker's own samples; a database that is locked is still shown.
+# How long a scrape, or a stop, waits for this worker's own samples: a locked database delays neither.
 STORE_TIMEOUT_S = 1.0
 
 
@@ -37,12 +38,14 @@ class MetricsRecorder:
 
         Only what is stored is shown: a number never goes back, whichever worker is asked.
         """
-        try:
+        await self.store_in_time()
+        return await self._rows.samples(), await self._rows.gauges()
+
+    async def store_in_time(self) -> None:
+        """As `store`, but return after `STORE_TIMEOUT_S` at most."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self.store()
-        except TimeoutError:
-            pass
-        return await self._rows.samples(), await self._rows.gauges()
 
     async def store(self) -> None:
         """Store what was recorded so far; where its caller is cancelled, that goes on."""

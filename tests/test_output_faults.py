@@ -178,6 +178,7 @@ def test_copies_resume_when_the_folder_is_back(simulator: Running, tmp_path: Pat
     with start_service(simulator.url, tmp_path / "tasks.db") as service:
         submit(service, "a cat")
         wait_until(lambda: are_kept(service, 1))
+        wait_until(lambda: all(output["thumbnail_url"] for output in outputs_of(service)))
         folder.rename(elsewhere)
         submit(service, "a dog")
         wait_until(lambda: health(service) == "unavailable")

@@ -149,6 +149,7 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     "delete /users/{name}": FORBIDDEN | INVALID | USER | STORED,
     "post /users/{name}/token": FORBIDDEN | INVALID | USER | STORED,
     "get /usage": INVALID | STORED,
+    "get /metrics": FORBIDDEN | STORED,
     "post /webhooks/runninghub/{task_id}/{signature}": BODY | GONE | STORED,
 }
 

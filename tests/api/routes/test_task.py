@@ -41,6 +41,7 @@ MEMBERS_OF_A_TASK: Json = {
     "waiting": None,
     "queue_position": None,
     "expected_seconds": None,
+    "progress": None,
     "outputs": [],
     "cost": None,
     "metadata": None,
