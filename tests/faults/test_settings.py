@@ -71,6 +71,7 @@ WRONG_SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "WEBHOOK_SECRET": (",", "whsec_", "whsec_c2hvcnQ=", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
     "WEBHOOK_ALLOW_PRIVATE": ("", "maybe"),
+    "PROGRESS": ("", "maybe"),
     "NODE_INFO_TTL_S": ("", "-1", "nan", "inf"),
     "PUBLIC_URL": ("tasks.example", "ftp://tasks.example", "https://tasks.example?a=b", "https://a b"),
     "RATE_LIMIT_PER_MINUTE": ("", "-1", "1.5", "1000001"),
