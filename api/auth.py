@@ -95,7 +95,7 @@ class AuthMiddleware:
             if refusal:
                 raise refusal
         if is_runninghub_path(path):
-            return  # its clients send the key in several places: the routes look there and check it
+            return  # its clients send the key in several places: the routes find and verify it
         if not self._tokens.are_needed:
             # Everybody here is the operator, except for who presents the token of a user.
             if not is_user_token(token) or is_public(path):

@@ -36,7 +36,7 @@ class MetricsRecorder:
     async def read(self) -> tuple[Samples, Gauges]:
         """The numbers of all workers, this one's up to now. Raises DatabaseUnavailable.
 
-        Only what is stored is shown: a number never goes back, whichever worker is asked.
+        Only what is stored is shown: a number never goes back, whichever worker responds.
         """
         await self.store_in_time()
         return await self._rows.samples(), await self._rows.gauges()

@@ -288,7 +288,7 @@ class _TextCopy:
 
 
 def _media_type(output: Output, download: Download) -> str:
-    """The host's own word counts only where RunningHub's file type says nothing."""
+    """The host's own Content-Type counts only where RunningHub's file type says nothing."""
     known = output.media_type
     return download.media_type or known if known == media_types.UNKNOWN else known
 

@@ -180,7 +180,7 @@ class Outputs:
         return await self.relay(output, None)
 
     def _has_link(self, output: Output) -> bool:
-        """A copy that still goes on has not found the link to be dead."""
+        """A copy that is still in progress has not found the link to be dead."""
         is_alive = output.state is OutputState.KEEPING or self._clock() < output.expires_ms
         return output.source_url is not None and is_alive
 

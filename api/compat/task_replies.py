@@ -30,7 +30,7 @@ class Result:
 
 
 def status_of(task: Task) -> str:
-    """RunningHub's word for a task's status; it has none for a cancelled one."""
+    """RunningHub's text for a task's status; it has none for a cancelled one."""
     if task.status in RUNNING:
         return "RUNNING"
     if task.status in ENDED_WITHOUT_RESULTS:

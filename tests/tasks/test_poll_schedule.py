@@ -1,4 +1,4 @@
-"""When a task is asked about again: within bounds whatever is known, and where a finish is likely."""
+"""When a task is polled again: within bounds whatever is known, and where a finish is likely."""
 
 import pytest
 from hypothesis import given
