@@ -142,6 +142,11 @@ class PageFilter:
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _added(task: Task, claimed: list[Task]) -> Added:
+    """`task` as the claim has left it."""
+    return Added(next((each for each in claimed if each.id == task.id), task), claimed)
+
+
 def _json_or_none(value: Json | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -295,12 +300,12 @@ class Database:
             if not self.engine.has_one_writer:
                 return Added(added, [])
             claimed = await self._claim(connection, planner, responding, now)
-            return Added(next((task for task in claimed if task.id == new.id), added), claimed)
+            return _added(added, claimed)
 
         added = await self._write_claims(statements)
         if isinstance(added, Added) and not self.engine.has_one_writer:
             claimed = await self._claim_after_adding(planner, responding)
-            return Added(next((task for task in claimed if task.id == new.id), added.task), claimed)
+            return _added(added.task, claimed)
         return added
 
     async def _claim_after_adding(self, planner: Planner, responding: frozenset[str]) -> list[Task]:
@@ -348,7 +353,7 @@ class Database:
             raise
 
     async def _may_claim(self, planner: Planner, responding: frozenset[str], now: int) -> bool:
-        """Asked of a reader first: while nothing can start, no transaction is begun."""
+        """Whether anything may start, by a reader: while nothing can, no transaction is begun."""
         if not await self.has_claimable():
             return False
         view = await self.submit_view()

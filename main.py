@@ -6,7 +6,6 @@ Start it with `uvicorn main:app`, or with `python main.py`, which listens at HOS
 import asyncio
 import logging
 import multiprocessing
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -130,7 +129,7 @@ def _stop_with_parent() -> None:
 
         def stop() -> None:
             loop.remove_reader(parent.sentinel)
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
         loop.add_reader(parent.sentinel, stop)
 

@@ -22,6 +22,7 @@ from files.output_store import (
     StoreUnavailable,
     thumbnail_key,
 )
+from files.thumbnails import MEDIA_TYPE
 
 # The smallest part that S3 accepts; two at a time, so that a copy needs little memory.
 PART_BYTES = 5 * 1024 * 1024
@@ -108,7 +109,7 @@ class S3Store:
                 self._store,
                 thumbnail_key(key),
                 data,
-                attributes={"Content-Type": "image/webp"},
+                attributes={"Content-Type": MEDIA_TYPE},
                 use_multipart=False,
             )
 

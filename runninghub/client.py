@@ -22,7 +22,7 @@ from errors import RunningHubTimeout, RunningHubUnavailable
 from logs import request_id
 from metrics import UPSTREAM, Metrics
 from runninghub.codes import code_label
-from runninghub.replies import Reply, parse_reply, unreadable
+from runninghub.replies import Reply, count_values, parse_reply, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -314,19 +314,15 @@ async def _read(response: httpx.Response) -> bytes:
     content, values = bytearray(), 0
     async for chunk in response.aiter_bytes() if is_plain else response.aiter_raw():
         content += chunk
-        values += _count_values(chunk) if is_plain else 0
+        values += count_values(chunk) if is_plain else 0
         if len(content) > MAX_REPLY_BYTES or values > MAX_REPLY_VALUES:
             raise _UnusableReply
     if is_plain:
         return bytes(content)
     decompressed = _decompressed(bytes(content))
-    if _count_values(decompressed) > MAX_REPLY_VALUES:
+    if count_values(decompressed) > MAX_REPLY_VALUES:
         raise _UnusableReply
     return decompressed
-
-
-def _count_values(content: bytes) -> int:
-    return content.count(b",") + content.count(b"[") + content.count(b"{")
 
 
 def _decompressed(content: bytes) -> bytes:

@@ -152,6 +152,11 @@ def _code(envelope: dict[str, Any]) -> int | None:
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
+def count_values(content: bytes) -> int:
+    """About how many values a JSON text, or a part of it, has: commas and brackets, also in texts."""
+    return content.count(b",") + content.count(b"[") + content.count(b"{")
+
+
 def masked(value: Any, secrets: list[str]) -> Any:
     """`value` with every secret in its texts, member names included, replaced."""
     if isinstance(value, str):

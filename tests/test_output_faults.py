@@ -71,6 +71,10 @@ def are_kept(service: Running, tasks: int) -> bool:
     return len(outputs) == tasks and {output["state"] for output in outputs} == {"KEPT"}
 
 
+def have_thumbnails(service: Running) -> bool:
+    return all(output["thumbnail_url"] for output in outputs_of(service))
+
+
 def health(service: Running) -> str:
     state: str = httpx.get(f"{service.url}/health", timeout=10).json()["outputs"]
     return state
@@ -78,7 +82,7 @@ def health(service: Running) -> str:
 
 def assert_all_kept_and_nothing_else(service: Running, folder: Path) -> None:
     """Every output has the bytes of RunningHub's file, the folder nothing but them and their thumbnails."""
-    wait_until(lambda: all(output["thumbnail_url"] for output in outputs_of(service)))
+    wait_until(lambda: have_thumbnails(service))
     expected = set()
     for task in tasks_of(service):
         for output, result in zip(task["outputs"], task["result_data"], strict=True):
@@ -178,7 +182,7 @@ def test_copies_resume_when_the_folder_is_back(simulator: Running, tmp_path: Pat
     with start_service(simulator.url, tmp_path / "tasks.db") as service:
         submit(service, "a cat")
         wait_until(lambda: are_kept(service, 1))
-        wait_until(lambda: all(output["thumbnail_url"] for output in outputs_of(service)))
+        wait_until(lambda: have_thumbnails(service))
         folder.rename(elsewhere)
         submit(service, "a dog")
         wait_until(lambda: health(service) == "unavailable")

@@ -2,21 +2,16 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.attack.target import Target, start_target
-from tests.faults.calls import Board
-from tests.processes import start_simulator
+from tests.faults.calls import Board, start_board
 
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Board]:
-    with (
-        start_simulator(run_time=0, queue_time=0, slots=0) as simulator,
-        httpx.Client(base_url=simulator.url) as http,
-    ):
-        yield Board(http)
+    with start_board() as board:
+        yield board
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 
-from errors import AppError
 from tests.faults.calls import RawAnswer, check_answer
 from tests.processes import API_KEY, ROOT, Running, free_port, start_program
 
@@ -20,7 +19,6 @@ SETTINGS = {"POLL_INTERVAL_S": "0.1", "OUTPUTS_URL": "none"}
 REFUSED_BY_SERVER = RawAnswer(400, "text/plain; charset=utf-8", b"Invalid HTTP request received.")
 # A code of RunningHub in an answer is not a fault of ours; neither is its outage.
 ALLOWED_5XX = {502, 503, 504}
-STATUS_BY_CODE = {error.code: error.status_code for error in AppError.__subclasses__()}
 
 
 @dataclass(frozen=True, slots=True)

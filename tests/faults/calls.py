@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import httpx
 from errors import AppError
 from models import TaskStatus
 from simulator.apps import TEXT_TO_IMAGE
-from tests.processes import API_KEY
+from tests.processes import API_KEY, start_simulator
 
 Json = dict[str, Any]
 Answer = tuple[int, str]  # status, and the problem's code or the task's status
@@ -26,6 +26,16 @@ UNAVAILABLE = (503, "runninghub_unavailable")
 TIMED_OUT = (504, "runninghub_timeout")
 REJECTED = (502, "runninghub_rejected")
 WAITS = (202, "PENDING")
+
+
+@contextmanager
+def start_board() -> Iterator["Board"]:
+    """A simulator that responds at once; a fixture resets it before each test."""
+    with (
+        start_simulator(run_time=0, queue_time=0, slots=0) as simulator,
+        httpx.Client(base_url=simulator.url) as http,
+    ):
+        yield Board(http)
 
 
 class Board:

@@ -2,21 +2,17 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
-from tests.faults.calls import Board
-from tests.processes import Running, start_service, start_simulator
+from tests.faults.calls import Board, start_board
+from tests.processes import Running, start_service
 
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Board]:
     """One process for all files; `board` resets it before each test."""
-    with (
-        start_simulator(run_time=0, queue_time=0, slots=0) as simulator,
-        httpx.Client(base_url=simulator.url) as http,
-    ):
-        yield Board(http)
+    with start_board() as board:
+        yield board
 
 
 @pytest.fixture
