@@ -6,10 +6,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from files.output_store import (
     Claim,
@@ -25,6 +25,8 @@ READ_BYTES = 128 * 1024
 # How much is written between two checks of the free space.
 SPACE_CHECK_BYTES = 32 * 1024 * 1024
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+T = TypeVar("T")
 
 
 class DiskStore:
@@ -73,7 +75,8 @@ class DiskStore:
         await asyncio.to_thread(self._put_thumbnail, key, data)
 
     async def open(self, key: str, start: int, stop: int) -> "_FileReader":
-        return _FileReader(await asyncio.to_thread(self._open, key), start, stop)
+        file = await _opened(lambda: self._open(key), discard=lambda opened: opened.close())
+        return _FileReader(file, start, stop)
 
     async def size(self, key: str) -> int | None:
         try:
@@ -91,14 +94,7 @@ class DiskStore:
         """Nothing is open between calls."""
 
     async def _new_draft(self, expected_bytes: int) -> "_Draft":
-        creating = asyncio.ensure_future(asyncio.to_thread(self._create_draft, expected_bytes))
-        try:
-            return await asyncio.shield(creating)
-        except asyncio.CancelledError:
-            # The thread goes on, and what it creates has no other owner.
-            with suppress(StoreUnavailable):
-                (await creating).discard()
-            raise
+        return await _opened(lambda: self._create_draft(expected_bytes), discard=_Draft.discard)
 
     def _create_draft(self, expected_bytes: int) -> "_Draft":
         self._check_space(expected_bytes)
@@ -243,6 +239,17 @@ class _FileReader:
 
     async def aclose(self) -> None:
         self._file.close()
+
+
+async def _opened(open_file: Callable[[], T], *, discard: Callable[[T], None]) -> T:
+    """What `open_file` returns, from a thread: that one goes on when cancelled, so its file is discarded."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_file))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(StoreUnavailable, FileMissing):
+            discard(await opening)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

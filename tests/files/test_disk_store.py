@@ -7,6 +7,7 @@ import resource
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -96,6 +97,26 @@ async def test_a_put_that_is_cancelled_while_its_file_is_created_leaves_nothing(
     await asyncio.wait([putting])
     assert putting.cancelled()
     assert files_in(root) == []
+
+
+async def test_an_open_that_is_cancelled_closes_its_file(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await put(store, b"a cat")
+    opened: list[BinaryIO] = []
+    open_file = store._open
+
+    def noted_open(key: str) -> BinaryIO:
+        opened.append(open_file(key))
+        return opened[-1]
+
+    monkeypatch.setattr(store, "_open", noted_open)
+    opening = asyncio.create_task(store.open(stored.key, 0, stored.size))
+    await asyncio.sleep(0)  # a thread opens the file now
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert [file.closed for file in opened] == [True]
 
 
 async def test_the_only_worker_removes_what_a_killed_process_left(store: DiskStore, root: Path) -> None:
