@@ -226,6 +226,12 @@ class DatabaseUnavailable(AppError):
     status_code, code = 503, "database_unavailable"
 
 
+class NotReady(AppError):
+    """This instance should get no requests now: its database cannot be used, or it is stopping."""
+
+    status_code, code = 503, "not_ready"
+
+
 class RunningHubNotConfigured(AppError):
     """No API key is set."""
 

@@ -13,7 +13,7 @@ RUNNINGHUB_PREFIXES = ("/task/openapi/", "/uc/", "/api/", "/openapi/", *PROXY_PR
 
 # Served without a token. /docs and what it loads are here because a browser cannot send a token for a page:
 # behind one, nobody could reach Swagger UI's Authorize button. They describe the API and contain no data.
-PUBLIC_PATHS = frozenset({"/", "/health", "/favicon.ico", "/docs", "/openapi.json"})
+PUBLIC_PATHS = frozenset({"/", "/health", "/ready", "/favicon.ico", "/docs", "/openapi.json"})
 PUBLIC_PREFIXES = ("/web/", "/docs/", WEBHOOK_PREFIX)
 
 

@@ -18,7 +18,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 CLIENT_CLOSED_REQUEST = 499
 MAX_PATH_CHARS = 500
 # Called every few seconds by whatever supervises the service.
-HEALTH_PATH = "/health"
+HEALTH_PATHS = frozenset({"/health", "/ready"})
 
 
 class RequestLogMiddleware:
@@ -49,7 +49,7 @@ class RequestLogMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            is_healthy = scope["path"] == HEALTH_PATH and status < 400
+            is_healthy = scope["path"] in HEALTH_PATHS and status < 400
             if logger.isEnabledFor(logging.INFO) and not is_healthy:
                 _log_request(scope, status, time.perf_counter() - started)
             request_id.reset(token)

@@ -577,6 +577,10 @@ class LastRunningHubResponse(BaseModel):
 OutputsState = Literal["ok", "no_space", "unavailable", "off"]
 
 
+class ReadyResponse(BaseModel):
+    status: Literal["ready"]
+
+
 class HealthResponse(BaseModel):
     status: Literal["ok", "unavailable"]
     database: Literal["ok", "unavailable"]

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from api.request_log import loggable_path
 
 # No span for what lasts as long as its client wishes, and for what is called every few seconds.
-UNTRACED_PATHS = frozenset({"/health", "/metrics"})
+UNTRACED_PATHS = frozenset({"/health", "/ready", "/metrics"})
 HIDDEN = "***"
 
 

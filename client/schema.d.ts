@@ -427,6 +427,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether this instance should get requests */
+        get: operations["get_ready"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -989,7 +1006,7 @@ export interface components {
             request_id: string | null;
         };
         /** @enum {string} */
-        ProblemCode: "already_known" | "body_too_large" | "budget_exceeded" | "database_unavailable" | "file_too_large" | "forbidden" | "forbidden_host" | "idempotency_key_reused" | "insufficient_balance" | "internal_error" | "invalid_node_info" | "invalid_request" | "method_not_allowed" | "not_cancellable" | "not_deletable" | "not_final" | "not_found" | "not_unknown" | "output_gone" | "output_not_found" | "output_unavailable" | "quota_exceeded" | "range_not_satisfiable" | "rate_limited" | "runninghub_not_configured" | "runninghub_rejected" | "runninghub_timeout" | "runninghub_unavailable" | "task_not_found" | "too_many_pending" | "unauthorized" | "unsupported_file" | "user_exists" | "user_not_found" | "webapp_not_found" | "workflow_not_found";
+        ProblemCode: "already_known" | "body_too_large" | "budget_exceeded" | "database_unavailable" | "file_too_large" | "forbidden" | "forbidden_host" | "idempotency_key_reused" | "insufficient_balance" | "internal_error" | "invalid_node_info" | "invalid_request" | "method_not_allowed" | "not_cancellable" | "not_deletable" | "not_final" | "not_found" | "not_ready" | "not_unknown" | "output_gone" | "output_not_found" | "output_unavailable" | "quota_exceeded" | "range_not_satisfiable" | "rate_limited" | "runninghub_not_configured" | "runninghub_rejected" | "runninghub_timeout" | "runninghub_unavailable" | "task_not_found" | "too_many_pending" | "unauthorized" | "unsupported_file" | "user_exists" | "user_not_found" | "webapp_not_found" | "workflow_not_found";
         /**
          * ProblemDetail
          * @description What was wrong where: `loc` in a request, or `nodeId` and `fieldName` in an app's form.
@@ -1039,6 +1056,14 @@ export interface components {
              * @example 1994070439827980290
              */
             taskId: string | number;
+        };
+        /** ReadyResponse */
+        ReadyResponse: {
+            /**
+             * Status
+             * @constant
+             */
+            status: "ready";
         };
         /**
          * SettleRequest
@@ -4566,6 +4591,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthResponse"];
+                };
+            };
+        };
+    };
+    get_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadyResponse"];
+                };
+            };
+            /** @description `unauthorized`: The access token is missing or invalid */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden_host`: The request is addressed to a host, or comes from an origin, that is not allowed */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal_error`: An error in this service */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_ready`: This instance should get no requests now: its database cannot be used, or it is stopping */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

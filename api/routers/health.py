@@ -1,4 +1,4 @@
-"""GET /health: whether the service works."""
+"""GET /health: whether the service works. GET /ready: whether this instance should get requests."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from fastapi import Response
 
 from api.dependencies import ServicesDep, new_router
 from api.openapi import SERVICE, problem_responses
-from api.schemas import HealthResponse, LastRunningHubResponse, OutputsState
-from errors import DatabaseUnavailable
+from api.schemas import HealthResponse, LastRunningHubResponse, OutputsState, ReadyResponse
+from errors import DatabaseUnavailable, NotReady
 from files.output_store import NotEnoughSpace
-from models import rfc3339
+from models import TaskStatus, rfc3339
 from services import Services
 
 # A poller whose loop has not run for this long is stalled.
@@ -35,14 +35,34 @@ async def get_health(services: ServicesDep, response: Response) -> HealthRespons
     return health
 
 
-async def _health(services: Services) -> HealthResponse:
+@router.get(
+    "/ready",
+    summary="Whether this instance should get requests",
+    responses=problem_responses(NotReady),
+)
+async def get_ready(services: ServicesDep) -> ReadyResponse:
+    # A server that stops still serves what comes on open connections.
+    if services.change_feed.is_closed:
+        raise NotReady("This instance is stopping; send requests to another one.", retry_after=1)
+    _, reason = await _counts(services)
+    if reason:
+        raise NotReady(reason, retry_after=1)
+    return ReadyResponse(status="ready")
+
+
+async def _counts(services: Services) -> tuple[dict[TaskStatus, int] | None, str | None]:
+    """Tasks by status; or None, and why the database cannot be used."""
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_S):
-            counts, reason = await services.database.count_by_status(), None
+            return await services.database.count_by_status(), None
     except TimeoutError:
-        counts, reason = None, "The database does not respond."
+        return None, "The database does not respond."
     except DatabaseUnavailable as problem:
-        counts, reason = None, problem.message
+        return None, problem.message
+
+
+async def _health(services: Services) -> HealthResponse:
+    counts, reason = await _counts(services)
     last_tick = services.poller.last_tick
     is_stalled = time.time() - last_tick > POLLER_STALLED_S
     last = services.accounts.last_response

@@ -56,6 +56,7 @@ def service(base_url: str = "http://localhost:8000", root_path: str = "", **valu
     @app.post(HOOK)
     @app.get("/tasks")
     @app.get("/health")
+    @app.get("/ready")
     @app.get("/docs")
     @app.get("/docs/swagger-ui.css")
     @app.get("/web/page.js")

@@ -133,7 +133,7 @@ async def test_a_route_needs_a_token(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/health", "/web/page.js", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
+    "path", ["/", "/health", "/ready", "/web/page.js", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
 )
 async def test_the_page_its_files_health_and_docs_need_none(path: str) -> None:
     assert (await service(access_tokens=TOKENS).get(path)).status_code == 200

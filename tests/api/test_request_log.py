@@ -128,17 +128,18 @@ def test_a_logged_path_is_short_and_shows_no_signature(path: str, logged: str) -
     assert loggable_path(path) == logged
 
 
-async def test_a_request_for_health_is_logged_only_when_it_fails(log: Log) -> None:
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_a_request_for_health_is_logged_only_when_it_fails(log: Log, path: str) -> None:
     statuses = iter([200, 503])
     app = FastAPI()
     app.add_middleware(RequestLogMiddleware)
 
-    @app.get("/health")
+    @app.get(path)
     async def health(response: Response) -> None:
         response.status_code = next(statuses)
 
     log.configure(log_format="json")
     async with client(app) as http:
-        assert (await http.get("/health")).status_code == 200
-        assert (await http.get("/health")).status_code == 503
-    assert [(line["path"], line["status"]) for line in log.objects] == [("/health", 503)]
+        assert (await http.get(path)).status_code == 200
+        assert (await http.get(path)).status_code == 503
+    assert [(line["path"], line["status"]) for line in log.objects] == [(path, 503)]

@@ -88,7 +88,7 @@ async def test_a_call_without_an_answer_is_an_error(traced: Traced, runninghub: 
     assert all(not span.events for span in failed)  # no exception with its text
 
 
-@pytest.mark.parametrize("path", ["/health", "/metrics", "/tasks/x/events", "/tasks/x?wait=1"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/tasks/x/events", "/tasks/x?wait=1"])
 async def test_streams_long_polls_and_checks_have_no_span(traced: Traced, path: str) -> None:
     await traced.call("GET", path)
     assert traced.servers() == []

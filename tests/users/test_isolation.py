@@ -52,7 +52,7 @@ OWN = {
     "GET /webapps",
     "GET /usage",
 }
-PUBLIC = {"GET /health", "POST /webhooks/runninghub/{task_id}/{signature}"}
+PUBLIC = {"GET /health", "GET /ready", "POST /webhooks/runninghub/{task_id}/{signature}"}
 
 BODIES: dict[str, dict[str, Any]] = {
     "POST /get_node_info": {"json": {"webappId": "1"}},

@@ -182,5 +182,6 @@ CODES = {
     "runninghub_unavailable": 503,
     "runninghub_timeout": 504,
     "database_unavailable": 503,
+    "not_ready": 503,
     "internal_error": 500,
 }

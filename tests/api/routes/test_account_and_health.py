@@ -1,12 +1,18 @@
-"""GET /account, GET /health and GET /docs."""
+"""GET /account, GET /health, GET /ready and GET /docs."""
 
+import asyncio
 import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from main import create_app
 from models import TaskStatus
-from tests.api.routes.calls import TIME, Board, Service, submit, until
+from tests.api.routes.calls import TIME, Board, Service, assert_problem, submit, until
+from tests.conftest import settings_with
 from tests.processes import API_KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
@@ -84,6 +90,42 @@ async def test_health_is_503_when_the_database_is_lost(service: Service) -> None
         assert response.status_code == 503
         assert (response.json()["status"], response.json()["database"]) == ("unavailable", "unavailable")
         assert response.json()["reason"]
+
+
+async def test_an_instance_is_ready_until_its_database_is_lost(service: Service) -> None:
+    async with service() as client:
+        response = await client.get("/ready")
+        assert (response.status_code, response.json()) == (200, {"status": "ready"})
+        (service.directory / "tasks.db").unlink()
+        response = await client.get("/ready")
+        assert_problem(response, "not_ready", 503)
+        assert response.headers["retry-after"] == "1"
+
+
+@pytest.fixture
+def server_handler() -> Iterator[None]:
+    """SIGTERM as a server has it, to which the service adds its own."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("server_handler")
+async def test_an_instance_is_not_ready_as_soon_as_it_is_told_to_stop(
+    simulator_url: str, tmp_path: Path
+) -> None:
+    settings = {"runninghub_base_url": simulator_url, "database_url": f"sqlite:///{tmp_path}/tasks.db"}
+    app = create_app(settings_with(**settings))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0)
+        response = await client.get("/ready")
+    assert_problem(response, "not_ready", 503)
+    assert response.json()["detail"].startswith("This instance is stopping")
 
 
 async def test_the_docs_load_nothing_from_another_host(shared: httpx.AsyncClient) -> None:

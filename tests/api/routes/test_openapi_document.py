@@ -150,6 +150,7 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     "post /users/{name}/token": FORBIDDEN | INVALID | USER | STORED,
     "get /usage": INVALID | STORED,
     "get /metrics": FORBIDDEN | STORED,
+    "get /ready": {"503": {"not_ready"}},
     "post /webhooks/runninghub/{task_id}/{signature}": BODY | GONE | STORED,
 }
 
@@ -186,5 +187,5 @@ async def test_the_document_asks_for_a_token_only_where_tokens_are_set(service: 
         document = await document_of(client)
         assert document["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
         open_routes = {path for _, path, operation in operations(document) if operation.get("security") == []}
-        assert open_routes == {"/health", "/webhooks/runninghub/{task_id}/{signature}"}
+        assert open_routes == {"/health", "/ready", "/webhooks/runninghub/{task_id}/{signature}"}
         assert (await client.get("/tasks", headers={"Authorization": "Bearer t"})).status_code == 200

@@ -29,7 +29,7 @@ Scenario = Callable[["Service", Board], Awaitable[httpx.Response]]
 
 RETRY_AFTER = {
     *("too_many_pending", "rate_limited", "runninghub_unavailable", "runninghub_timeout"),
-    "database_unavailable",
+    *("database_unavailable", "not_ready"),
 }
 
 
@@ -171,6 +171,12 @@ async def produce_database_unavailable(service: Service, board: Board) -> httpx.
     async with service() as client:
         service.rows("ALTER TABLE tasks RENAME TO gone")
         return await client.get("/tasks")
+
+
+async def produce_not_ready(service: Service, board: Board) -> httpx.Response:
+    async with service() as client:
+        service.rows("ALTER TABLE task_counts RENAME TO gone")
+        return await client.get("/ready")
 
 
 UPSTREAM = {
