@@ -8,10 +8,11 @@ TEST_WORKERS ?= 3
 BIN := .venv/bin
 PARALLEL := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run test units check format chaos outage attack bench fuzz client screenshots lock clean
+.PHONY: help demo demo-cluster run test units check format chaos outage attack bench fuzz client screenshots lock clean
 
 help:
 	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
+	@echo "make demo-cluster   the same with three instances, PostgreSQL and nginx"
 	@echo "make run     the service alone, with RUNNINGHUB_API_KEY from the environment or .env"
 	@echo "make test    all tests           make check        format, lint, types and tests"
 	@echo "make units   the tests that start no process, in half a minute"
@@ -44,6 +45,10 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r simulator/requirements.txt
 	@touch $@
 
+.venv/demo-cluster: .venv/demo requirements-postgres.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-postgres.txt
+	@touch $@
+
 # Clients built for RunningHub, in an environment of their own: tests/compat runs them.
 .venv/compat/installed: .venv/bin/python tests/compat/requirements.txt
 	$(PYTHON) -m venv .venv/compat
@@ -52,6 +57,9 @@ help:
 
 demo: .venv/demo
 	@$(BIN)/python -m simulator.demo --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
+
+demo-cluster: .venv/demo-cluster
+	@$(BIN)/python -m simulator.demo_cluster --host $(HOST) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 run: .venv/run
 	@HOST=$(HOST) PORT=$(PORT) $(BIN)/python main.py

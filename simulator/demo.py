@@ -13,14 +13,11 @@ import urllib.request
 from simulator.command_line import MAX_PORT, OneLineParser, family, port, reason, url_host
 
 DEMO_KEY = "0123456789abcdef0123456789abcdef"
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90  # on a loaded machine; a process that ends is noticed at once
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    check_port(parser, options.host, options.port, "PORT")
-    check_port(parser, "127.0.0.1", options.simulator_port, "SIMULATOR_PORT")
+    options = options_of("demo", __doc__, arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = start(options)
     try:
@@ -31,20 +28,27 @@ def main(arguments: list[str] | None = None) -> int:
         end(processes)
 
 
-def _parser() -> OneLineParser:
-    """Options; without one, the environment variable of that name applies, as it does for `make demo`."""
-    parser = OneLineParser(prog="python -m simulator.demo", description=__doc__)
+def options_of(demo: str, description: str | None, arguments: list[str] | None) -> argparse.Namespace:
+    """Options of a demo; without one, the environment variable of that name applies, as it does with `make`.
+
+    Ends with one line where an option is wrong or nothing can listen at its port.
+    """
+    parser = OneLineParser(prog=f"python -m simulator.{demo}", description=description)
     parser.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1")
     for option, variable, default in (
         ("--port", "PORT", "8000"),
         ("--simulator-port", "SIMULATOR_PORT", "9000"),
     ):
         parser.add_argument(option, type=port, default=os.environ.get(variable) or default)
-    return parser
+    options = parser.parse_args(arguments)
+    target = f"make {demo.replace('_', '-')}"
+    check_port(parser, options.host, options.port, f"{target} PORT")
+    check_port(parser, "127.0.0.1", options.simulator_port, f"{target} SIMULATOR_PORT")
+    return options
 
 
-def check_port(parser: OneLineParser, host: str, number: int, variable: str) -> None:
-    """End with one line when nothing can listen there."""
+def check_port(parser: OneLineParser, host: str, number: int, setting: str) -> None:
+    """End with one line when nothing can listen there; `setting` is what chooses another."""
     try:
         with socket.socket(family(host)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,9 +56,7 @@ def check_port(parser: OneLineParser, host: str, number: int, variable: str) -> 
     except OSError as exc:
         advice = ""
         if exc.errno == errno.EADDRINUSE:
-            advice = (
-                f" Choose another: make demo {variable}={number + 1 if number < MAX_PORT else number - 1}"
-            )
+            advice = f" Choose another: {setting}={number + 1 if number < MAX_PORT else number - 1}"
         parser.exit(1, f"{parser.prog}: cannot listen on {host}:{number}: {reason(exc)}.{advice}\n")
 
 

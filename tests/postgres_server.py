@@ -6,13 +6,9 @@ with start_postgres() as server:
 
 import asyncio
 import os
-import pwd
 import secrets
-import shutil
 import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,20 +18,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from tests.processes import clean_environment, free_port
+from simulator import local_postgres
+from tests.processes import free_port
 
-START_TIMEOUT_S = 60
-STARTS = 50
 NO_SERVER = "no PostgreSQL server: install the system's package postgresql, or set TEST_DATABASE_URL"
-# Nothing here outlives the machine, so that nothing need reach the disk.
-OPTIONS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "max_connections": "200",
-    "shared_buffers": "64MB",
-    "autovacuum": "off",
-}
-UNPRIVILEGED = "postgres"
+OPTIONS = {**local_postgres.VOLATILE, "max_connections": "200", "shared_buffers": "64MB"}
 
 
 @dataclass(slots=True)
@@ -62,21 +49,12 @@ class RunningServer:
     def start(self) -> None:
         """As its service manager would; returns when it accepts connections."""
         assert self.data is not None
-        options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
-        options += f" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -p {self.port}"
-        log = self.data.parent / "log"
-        for _ in range(STARTS):
-            try:
-                _run("pg_ctl", "-D", str(self.data), "-w", "-l", str(log), "-o", options, "start")
-                return
-            except subprocess.CalledProcessError:  # processes of a killed server have not all ended yet
-                time.sleep(0.2)
-        raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text()}")
+        local_postgres.start(self.data, self.port, OPTIONS)
 
     def stop(self, mode: str = "immediate") -> None:
         """`fast`: as a restart does. `immediate`: as a crash."""
         assert self.data is not None
-        _run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+        local_postgres.stop(self.data, mode)
 
     def kill(self) -> None:
         """SIGKILL to the server and all its processes, as when its machine loses power."""
@@ -110,52 +88,19 @@ async def _execute(url: str, sql: str) -> None:
         await connection.close()
 
 
-def _program(name: str) -> str | None:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    path = os.pathsep.join([*map(str, reversed(folders)), os.environ.get("PATH", "")])
-    return shutil.which(name, path=path)
-
-
-def _run(name: str, *arguments: str) -> None:
-    """PostgreSQL refuses to run as root: then it runs as the user of its package, or as nobody."""
-    program = _program(name)
-    assert program is not None
-    as_user = ["setpriv", f"--reuid={_user()}", "--clear-groups"] if os.geteuid() == 0 else []
-    subprocess.run(
-        [*as_user, program, *arguments],
-        check=True,
-        env=clean_environment() | {"LC_ALL": "C"},
-        cwd="/",
-        timeout=START_TIMEOUT_S,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwnam(UNPRIVILEGED).pw_name
-    except KeyError:
-        return "nobody"
-
-
 @contextmanager
 def start_postgres() -> Iterator[RunningServer]:
     """Skips the test where there is no server; in CI that is a failure."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield RunningServer(url)
         return
-    if _program("initdb") is None:
+    if local_postgres.program("initdb") is None:
         pytest.skip(NO_SERVER)
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)  # noqa: S103 - its user passes through
         data = Path(folder) / "data"
         data.mkdir()
-        if os.geteuid() == 0:
-            shutil.chown(folder, _user())
-            shutil.chown(data, _user())
-        _run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        local_postgres.create(data, "-A", "trust")
         port = free_port()
         server = RunningServer(f"postgresql://postgres:{quote('pw')}@127.0.0.1:{port}/postgres", data, port)
         server.start()
