@@ -99,6 +99,23 @@ def behind_caddy(service: Running, folder: Path) -> Iterator[Proxied]:
         yield Proxied(client, "")
 
 
+@contextmanager
+def behind_compose_caddy(service: Running, folder: Path) -> Iterator[Proxied]:
+    """As in compose.yaml; of the addresses that `localhost` has, ::1 is an instance that is not up."""
+    port = free_port()
+    config = (ROOT / "deploy/compose.Caddyfile").read_text("utf-8")
+    assert "gateway 8000" in config
+    config = config.replace("gateway 8000", f"localhost {service.url.rpartition(':')[2]}")
+    (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{config}", "utf-8")
+    own = ["env", f"XDG_CONFIG_HOME={folder}", f"XDG_DATA_HOME={folder}", f"DOMAIN=http://127.0.0.1:{port}"]
+    command = [*own, "caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+    with (
+        start_program(command, port, "/ready"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        yield Proxied(client, "")
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     database = tmp_path_factory.mktemp("deploy") / "tasks.db"
@@ -110,16 +127,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield service
 
 
-PROXIES = {"nginx": behind_nginx, "caddy": behind_caddy}
+PROXIES = {
+    "nginx": ("nginx", behind_nginx),
+    "caddy": ("caddy", behind_caddy),
+    "caddy of compose": ("caddy", behind_compose_caddy),
+}
 
 
 @pytest.fixture(scope="module", params=list(PROXIES))
 def proxied(
     request: pytest.FixtureRequest, service: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxied]:
-    if shutil.which(request.param) is None:
-        pytest.skip(f"no {request.param} here: apt-get install {request.param}")
-    with PROXIES[request.param](service, tmp_path_factory.mktemp(request.param)) as proxied:
+    program, behind = PROXIES[request.param]
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} here: apt-get install {program}")
+    with behind(service, tmp_path_factory.mktemp("proxy")) as proxied:
         proxied.client.headers["Authorization"] = f"Bearer {TOKEN}"
         yield proxied
 
