@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 BIN := .venv/bin
 PARALLEL := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-cluster run test units check format chaos outage attack bench fuzz client screenshots lock clean
+.PHONY: help demo demo-cluster run test units check format chaos chaos-cluster outage attack bench fuzz client screenshots lock clean
 
 help:
 	@echo "make demo    the service with a RunningHub simulator: no key, no internet"
@@ -17,6 +17,7 @@ help:
 	@echo "make test    all tests           make check        format, lint, types and tests"
 	@echo "make units   the tests that start no process, in half a minute"
 	@echo "make chaos   kill -9 rounds      make fuzz         ten minutes of unusual requests"
+	@echo "make chaos-cluster   the same with three instances and PostgreSQL, both killed"
 	@echo "make outage  a minute without RunningHub, with 1,000 tasks waiting"
 	@echo "make attack  ten minutes of hostile requests"
 	@echo "make bench   performance         make format       formats the code"
@@ -82,6 +83,9 @@ format: .venv/dev
 
 chaos: .venv/dev
 	$(BIN)/python -m tests.chaos
+
+chaos-cluster: .venv/dev
+	$(BIN)/python -m tests.chaos_cluster
 
 attack: .venv/dev
 	$(BIN)/python -m tests.attack

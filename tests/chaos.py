@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +59,7 @@ SETTINGS = {
     "LOG_LEVEL": "WARNING",
     "OUTPUTS_URL": "none",
 }
+ROWS = "SELECT id, status, runninghub_task_id, node_info, error FROM tasks"
 KEYS = {"steady": "a" * 32, "faulty": "b" * 32}
 # What the second account meets in turn, while the first works.
 FAULTS: list[Json] = [
@@ -195,31 +198,68 @@ def _more_than(allowed: int, runs: dict[str, list[str]], mistakes: Counter[str])
 def run_chaos(rounds: int, directory: Path, seed: int, workers: int = 1) -> Outcome:
     """Kill and restart the service so many times under load, then let it finish its tasks."""
     chance, port, database = random.Random(seed), free_port(), directory / "tasks.db"
-    url = f"http://127.0.0.1:{port}"
-    record, stop = Record(), threading.Event()
-    with start_simulator(seed=seed, **SIMULATOR) as simulator, ThreadPoolExecutor(CLIENTS + 2) as threads:
-        accounts = [{"name": n, "api_key": key, "base_url": simulator.url} for n, key in KEYS.items()]
-        env = {**SETTINGS, "RUNNINGHUB_ACCOUNTS": json.dumps(accounts), "PUBLIC_URL": url}
-        person = Person(url, simulator.url, record, random.Random(seed))
-        working = [
-            threads.submit(_break_until, stop, simulator.url, random.Random(seed)),
-            threads.submit(person.work_until, stop),
-            *(threads.submit(Client(url, n, record).work_until, stop) for n in range(CLIENTS)),
-        ]
-        try:
+    url, record = f"http://127.0.0.1:{port}", Record()
+    with start_simulator(seed=seed, **SIMULATOR) as simulator:
+        env = settings(simulator.url, url)
+        with load([url], simulator.url, record, seed) as person:
             for _ in range(rounds):
                 with start_service(simulator.url, database, env=env, port=port, workers=workers) as service:
                     time.sleep(chance.uniform(*LIVES_S))
                     service.kill()
+        with start_service(simulator.url, database, env=env, port=port, workers=workers):
+            person.finish()
+        return outcome(record, _stored(database), simulator.url)
+
+
+def settings(simulator_url: str, public_url: str) -> dict[str, str]:
+    accounts = [{"name": name, "api_key": key, "base_url": simulator_url} for name, key in KEYS.items()]
+    return {**SETTINGS, "RUNNINGHUB_ACCOUNTS": json.dumps(accounts), "PUBLIC_URL": public_url}
+
+
+@contextmanager
+def load(urls: Sequence[str], simulator_url: str, record: Record, seed: int) -> Iterator["Person"]:
+    """Clients, a person, and faults of an account, until the block ends. `urls`: of the instances."""
+    stop = threading.Event()
+    person = Person(urls, simulator_url, record, random.Random(seed))
+    with ThreadPoolExecutor(CLIENTS + 2) as threads:
+        working = [
+            threads.submit(_break_until, stop, simulator_url, random.Random(seed)),
+            threads.submit(person.work_until, stop),
+            *(threads.submit(Client(urls, n, record).work_until, stop) for n in range(CLIENTS)),
+        ]
+        try:
+            yield person
         finally:
             stop.set()
         for work in working:
             work.result()  # raises what ended it early
-        with start_service(simulator.url, database, env=env, port=port, workers=workers):
-            person.finish()
-        runs = {run["taskId"]: run for run in httpx.get(f"{simulator.url}/simulator/tasks").json()}
-        counters = httpx.get(f"{simulator.url}/simulator/counters").json()
-    return Outcome(record, _rows(database), runs, counters["webhooks_sent"])
+
+
+def outcome(record: Record, rows: Iterable[Sequence[Any]], simulator_url: str) -> Outcome:
+    """`rows` as ROWS gives them."""
+    runs = {run["taskId"]: run for run in httpx.get(f"{simulator_url}/simulator/tasks").json()}
+    counters = httpx.get(f"{simulator_url}/simulator/counters").json()
+    return Outcome(record, [_row(*row) for row in rows], runs, counters["webhooks_sent"])
+
+
+class AnyInstance(httpx.BaseTransport):
+    """Sends each request to any of several instances, without checking that it is up."""
+
+    def __init__(self, urls: Sequence[str], chance: random.Random) -> None:
+        self._urls = [httpx.URL(url) for url in urls]
+        self._chance = chance
+        self._transport = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(port=self._chance.choice(self._urls).port)
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _client(urls: Sequence[str], chance: random.Random, timeout: float) -> httpx.Client:
+    return httpx.Client(base_url=urls[0], transport=AnyInstance(urls, chance), timeout=timeout)
 
 
 def _break_until(stop: threading.Event, simulator_url: str, chance: random.Random) -> None:
@@ -244,15 +284,15 @@ def _break_until(stop: threading.Event, simulator_url: str, chance: random.Rando
 class Client:
     """Submits, and now and then repeats a key or cancels: a new prompt each time, so that two runs show."""
 
-    def __init__(self, url: str, number: int, record: Record) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], number: int, record: Record) -> None:
+        self._urls = urls
         self._number = number
         self._record = record
         self._chance = random.Random(number)
         self._submitted: list[tuple[Json, str | None]] = []
 
     def work_until(self, stop: threading.Event) -> None:
-        with httpx.Client(base_url=self._url, timeout=15) as http:
+        with _client(self._urls, self._chance, timeout=15) as http:
             while not stop.wait(self._chance.uniform(*PAUSE_S)):
                 try:
                     self._work(http)
@@ -304,15 +344,17 @@ def cancel(http: httpx.Client, ref: str, task_id: str, record: Record) -> None:
 class Person:
     """Looks at RunningHub's console and at the service's list, and does what is to be done by hand."""
 
-    def __init__(self, url: str, simulator_url: str, record: Record, chance: random.Random) -> None:
-        self._url = url
+    def __init__(
+        self, urls: Sequence[str], simulator_url: str, record: Record, chance: random.Random
+    ) -> None:
+        self._urls = urls
         self._simulator_url = simulator_url
         self._record = record
         self._chance = chance
         self._late_webhooks: list[Json] = []
 
     def work_until(self, stop: threading.Event) -> None:
-        with httpx.Client(base_url=self._url, timeout=15) as http:
+        with _client(self._urls, self._chance, timeout=15) as http:
             while not stop.wait(PERSON_PAUSE_S):
                 try:
                     self._work(http)
@@ -322,7 +364,7 @@ class Person:
     def finish(self) -> None:
         """Go on until everything has ended."""
         deadline = time.monotonic() + FINISH_WITHIN_S
-        with httpx.Client(base_url=self._url, timeout=30) as http:
+        with _client(self._urls, self._chance, timeout=30) as http:
             while time.monotonic() < deadline:
                 health = http.get("/health")
                 counts = health.json().get("tasks", {})
@@ -404,20 +446,14 @@ def _age_s(task: Json) -> float:
     return time.time() - datetime.fromisoformat(task["updated_at"]).timestamp()
 
 
-def _rows(database: Path) -> list[TaskRow]:
-    connection = sqlite3.connect(database)
-    rows = connection.execute("SELECT id, status, runninghub_task_id, node_info, error FROM tasks").fetchall()
-    connection.close()
-    return [
-        TaskRow(
-            task_id,
-            status,
-            run_id,
-            _prompt(json.loads(node_info)),
-            json.loads(error)["code"] if error else None,
-        )
-        for task_id, status, run_id, node_info, error in rows
-    ]
+def _stored(database: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(ROWS).fetchall()
+
+
+def _row(task_id: str, status: str, run_id: str | None, node_info: str, error: str | None) -> TaskRow:
+    code = json.loads(error)["code"] if error else None
+    return TaskRow(task_id, status, run_id, _prompt(json.loads(node_info)), code)
 
 
 def _prompt(node_info: list[dict[str, str]]) -> str:
@@ -435,7 +471,11 @@ def main() -> int:
         flush=True,
     )
     with tempfile.TemporaryDirectory() as directory:
-        outcome = run_chaos(options.rounds, Path(directory), options.seed, options.workers)
+        return report(run_chaos(options.rounds, Path(directory), options.seed, options.workers))
+
+
+def report(outcome: Outcome) -> int:
+    """Print the sums; the exit code."""
     for name, count in [*outcome.figures().items(), *outcome.sums().items()]:
         print(f"{count:6}  {name}")
     for fault in outcome.record.faults[:10]:
