@@ -285,7 +285,8 @@ class Database:
         }
 
         async def statements(connection: Connection) -> Added | QuotaUsed | None:
-            if await self._is_queue_full(connection, max_pending):
+            pending = await self._count_pending(connection, max_pending)
+            if pending >= max_pending:
                 return None
             if await self._is_key_taken(connection, new.idempotency_key):
                 return None
@@ -293,9 +294,15 @@ class Database:
                 await self.users.lock(connection, new.owner)
             if quota := await self.users.quota_used(connection, new.owner, limits):
                 return quota
-            task = _first(await connection.execute_fetchall(queries.INSERT_TASK, values))
+            claim = None
+            if pending == 0 and self.engine.has_one_writer:
+                claim = await self._claim_for_new(connection, new, planner, responding, now)
+            columns = values | self._new_columns(claim, now)
+            task = _first(await connection.execute_fetchall(queries.INSERT_TASK, columns))
             if task is None:  # another transaction has stored the key since
                 return None
+            if claim is not None:
+                return Added(task, [task])
             added = await self._within_user_limit(connection, task)
             if not self.engine.has_one_writer:
                 return Added(added, [])
@@ -308,6 +315,33 @@ class Database:
             return _added(added.task, claimed)
         return added
 
+    async def _claim_for_new(
+        self,
+        connection: Connection,
+        new: NewTask,
+        planner: Planner,
+        responding: frozenset[str],
+        now: int,
+    ) -> Claim | None:
+        """The claim of a task that is about to be stored while no other waits; None: it may have to wait."""
+        if new.owner is not None and await self.users.max_active(connection, new.owner):
+            return None
+        view = await self._view_in(connection)
+        candidate = Candidate(0, 0, new.base_url, new.instance_type or DEFAULT_INSTANCE_TYPE)
+        return next(iter(planner.choose(view, responding, [candidate], now)), None)
+
+    def _new_columns(self, claim: Claim | None, now: int) -> dict[str, Any]:
+        """The columns of a new row that depend on whether its paid call starts now."""
+        return {
+            "status": TaskStatus.PENDING if claim is None else TaskStatus.SUBMITTING,
+            "version": 1 if claim is None else 2,
+            "attempt": 0 if claim is None else 1,
+            "account": claim and claim.account,
+            "key_fingerprint": claim and claim.key_fingerprint,
+            "worker": claim and self.worker,
+            "submitting_ms": claim and now,
+        }
+
     async def _claim_after_adding(self, planner: Planner, responding: frozenset[str]) -> list[Task]:
         """Claims have to follow one another: of many tasks that are added at once, one claim starts all.
 
@@ -319,13 +353,14 @@ class Database:
             except DatabaseUnavailable:
                 return []
 
-    async def _is_queue_full(self, connection: Connection, max_pending: int) -> bool:
+    async def _count_pending(self, connection: Connection, max_pending: int) -> int:
+        """How many tasks wait; no other is added until the transaction ends, where that could matter."""
         ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
         if max_pending - MOST_CONNECTIONS <= pending < max_pending and not self.engine.has_one_writer:
             # Only near the limit do those who submit have to wait for each other.
             await self.engine.lock(connection, "pending tasks")
             ((pending,),) = await connection.execute_fetchall(queries.COUNT_PENDING)
-        return bool(pending >= max_pending)
+        return int(pending)
 
     async def _is_key_taken(self, connection: Connection, key: str | None) -> bool:
         if key is None:
@@ -368,10 +403,7 @@ class Database:
         self, connection: Connection, planner: Planner, responding: frozenset[str], now: int
     ) -> list[Task]:
         await self.engine.lock(connection, "claims")
-        # In this order: a call that has ended since still counts, so that its refusal is not overlooked.
-        counts = await connection.execute_fetchall(queries.SELECT_COUNTS)
-        limiters = await connection.execute_fetchall(queries.SELECT_LIMITERS)
-        view = _view(await connection.execute_fetchall(queries.SELECT_ACCOUNTS), limiters, counts)
+        view = await self._view_in(connection)
         candidates: list[Candidate] = []
         for (instance_type,) in await connection.execute_fetchall(queries.SELECT_WAITING_TYPES):
             for base_url in planner.base_urls:
@@ -398,6 +430,12 @@ class Database:
             claimed += _tasks(await connection.execute_fetchall(queries.CLAIM_TASK, parameters))
             await connection.execute_fetchall(queries.ADVANCE_TURN, {"turn": claim.candidate.turn})
         return claimed
+
+    async def _view_in(self, connection: Connection) -> SubmitView:
+        # In this order: a call that has ended since still counts, so that its refusal is not overlooked.
+        counts = await connection.execute_fetchall(queries.SELECT_COUNTS)
+        limiters = await connection.execute_fetchall(queries.SELECT_LIMITERS)
+        return _view(await connection.execute_fetchall(queries.SELECT_ACCOUNTS), limiters, counts)
 
     async def has_claimable(self) -> bool:
         """Whether a task waits that nothing but free slots and its account keeps waiting."""
@@ -532,7 +570,7 @@ class Database:
     async def _update_row(
         self, connection: Connection, task: Task, columns: Columns, now: int
     ) -> Task | None:
-        sql = queries.update_task(sorted(columns), is_public=is_public(columns))
+        sql = queries.update_task(tuple(sorted(columns)), is_public=is_public(columns))
         values = {
             name: _json_or_none(value) if name in queries.JSON_COLUMNS else value
             for name, value in columns.items()

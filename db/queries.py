@@ -3,6 +3,8 @@
 What PostgreSQL needs instead is in comments beside it: see `postgres_sql.py`.
 """
 
+from functools import cache
+
 from db.postgres_sql import FREE_ROWS, LOCKED
 
 TASK_COLUMNS = (
@@ -85,13 +87,16 @@ SELECT_RUN_TIMES = """
 
 # A task's turn is one after the later of the last turn that started and the last turn that its owner waits
 # for: waiting tasks of several users then start in turns, and a single user's in the order they came.
+# One that starts at once is stored as SUBMITTING: it never enters the indexes and counts of the queue.
 INSERT_TASK = f"""
-    INSERT INTO tasks (id, status, created_at, updated_at, kind, webapp_id, workflow_id, model_path,
-        node_info, instance_type, run_options, encrypted_password, base_url, owner, metadata, webhook_url,
-        webhook_format, rerun_of, deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
-    VALUES (:id, 'PENDING', :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info,
-        :instance_type, :run_options, :encrypted_password, :base_url, :owner, :metadata, :webhook_url,
-        :webhook_format, :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now,
+    INSERT INTO tasks (id, status, version, attempt, account, key_fingerprint, worker, submitting_ms,
+        created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info, instance_type,
+        run_options, encrypted_password, base_url, owner, metadata, webhook_url, webhook_format, rerun_of,
+        deadline_ms, idempotency_key, request_digest, waiting_since_ms, turn)
+    VALUES (:id, :status, :version, :attempt, :account, :key_fingerprint, :worker, :submitting_ms,
+        :at, :at, :kind, :webapp_id, :workflow_id, :model_path, :node_info, :instance_type,
+        :run_options, :encrypted_password, :base_url, :owner, :metadata, :webhook_url, :webhook_format,
+        :rerun_of, :deadline_ms, :idempotency_key, :request_digest, :now,
         1 + /*sqlite*/max/*postgres greatest*/((SELECT turn FROM queue_turn),
             coalesce((SELECT max(turn) FROM tasks WHERE status = 'PENDING'
                 AND /*sqlite*/owner IS :owner/*postgres coalesce(owner, '') = coalesce(:owner, '')*/), 0)))
@@ -268,13 +273,14 @@ STORE_PROGRESS = """
 """
 
 
-def update_task(columns: list[str], *, is_public: bool) -> str:
+@cache
+def update_task(columns: tuple[str, ...], *, is_public: bool) -> str:
     """An UPDATE of these columns, guarded by the status and attempt the change was decided from."""
     unknown = set(columns) - SETTABLE_COLUMNS
     if unknown:
         raise ValueError(f"no such columns: {unknown}")
     if is_public:
-        columns = [*columns, "version", "updated_at"]
+        columns = (*columns, "version", "updated_at")
     assignments = ", ".join(
         "version = version + 1" if name == "version" else f"{name} = :{name}" for name in columns
     )

@@ -162,6 +162,25 @@ async def test_a_new_task_is_stored_whole_and_its_call_is_due(database: Database
     assert await database.task_by_idempotency_key("key") == added.task
 
 
+async def test_a_task_starts_at_once_only_where_no_other_waits(database: Database) -> None:
+    """A waiting task comes first, also one that could have started when its slot became free."""
+    await add_waiting(database, 1)
+    added = await database.add_task(new_task(2), max_pending=9, planner=planner(1), responding=RESPONDING)
+    assert isinstance(added, Added)
+    assert (added.task.id, added.task.status, added.task.attempt) == ("task-2", S.PENDING, 0)
+    assert [(task.id, task.attempt) for task in added.claimed] == [("task-1", 1)]
+
+
+async def test_tasks_that_started_at_once_come_back_in_their_order(database: Database) -> None:
+    for number in (1, 2, 3):
+        await add(database, number)
+    for number in (3, 1, 2):
+        assert await database.store(f"task-{number}", NotStarted(1))
+    await add_waiting(database, 4)
+    assert [(await stored(database, f"task-{n}")).queue_position for n in (1, 2, 3, 4)] == [1, 2, 3, 4]
+    assert await claimed(database, slots=4) == ["task-1", "task-2", "task-3", "task-4"]
+
+
 async def test_a_task_past_max_pending_is_not_stored(database: Database) -> None:
     await add_waiting(database, 1)
     await add_waiting(database, 2)
