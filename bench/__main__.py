@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     authentication,
+    compat,
     deliveries,
     first_release,
     fresh,
@@ -44,6 +45,7 @@ SECTIONS = {
     "fresh_app": fresh_app.measure,
     "webhook": webhook.measure,
     "deliveries": deliveries.measure,
+    "compat": compat.measure,
     "start": start.measure,
 }
 HERE = Path(__file__).parent
