@@ -512,9 +512,11 @@ class Database:
         return changed
 
     def _record(self, task: Task, changed: Task, event: Event) -> None:
-        """Count a change that has been committed."""
+        """Count a change that has been committed, and have its webhook sent."""
         if changed.status is task.status:
             return
+        if changed.status in EVENTS:
+            self.deliveries.on_due()
         if changed.status.is_final:
             self.metrics.count(ENDED, changed.status)
         if changed.status is TaskStatus.SUBMIT_UNKNOWN:

@@ -266,6 +266,7 @@ def build(
         _store_webhooks(database, outputs, settings, webhook_body)
         signer = WebhookSigner(settings.webhook_secret)
         sender = WebhookSender(database.deliveries, receivers, signer, clock=database.clock)
+        database.deliveries.on_due = sender.wake
     return Services(
         settings=settings,
         database=database,

@@ -4,7 +4,9 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
@@ -38,10 +40,10 @@ def measure(scale: Scale) -> Findings:
         upstream = stack.enter_context(servers.simulator(slots=0, queue_time=0, run_time=LONG_S))
         service = stack.enter_context(servers.service(upstream, Path(directory, "tasks.db")))
         direct_calls, calls = _calls(upstream), _calls(service)
-        measures = {}
+        measures: dict[str, Callable[[], float]] = {}
         for name, call in direct_calls.items():
-            measures[f"{name} direct"] = lambda call=call: _p50_ms(upstream, call)
-            measures[name] = lambda call=calls[name]: _p50_ms(service, call)
+            measures[f"{name} direct"] = partial(_p50_ms, upstream, call)
+            measures[name] = partial(_p50_ms, service, calls[name])
         measures[SYNC] = lambda: SYNCS_OF_A_RUN * _sync_ms(Path(directory, "synced"))
         rounds.measure(min(3, scale.rounds), measures)
     return _findings(rounds, list(calls))

@@ -44,6 +44,9 @@ def receiver_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port}".lower()
 
 
+def _nothing() -> None: ...
+
+
 def _is_reported(event: WebhookEvent, webhook_format: WebhookFormat) -> bool:
     """RunningHub's format has one event, a task's end."""
     return webhook_format is WebhookFormat.STANDARD or event in TASK_ENDS
@@ -52,7 +55,8 @@ def _is_reported(event: WebhookEvent, webhook_format: WebhookFormat) -> bool:
 class DeliveryRows:
     """Every operation on deliveries. They are deleted with their task.
 
-    Nothing is stored until `send_to` has been called: webhooks are off.
+    Nothing is stored until `send_to` has been called: webhooks are off. `on_due` is called when a delivery
+    that is due has been committed by this worker; those of other workers are found by polling.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], int]) -> None:
@@ -60,6 +64,7 @@ class DeliveryRows:
         self._clock = clock
         self._body: WebhookBody | None = None
         self._default_url: str | None = None
+        self.on_due: Callable[[], None] = _nothing
 
     def send_to(self, default_url: str | None, body: WebhookBody) -> None:
         """Turn webhooks on. `default_url` is for tasks without an address of their own."""
@@ -69,7 +74,7 @@ class DeliveryRows:
     async def add(
         self, connection: Connection, event: WebhookEvent, task: Task, outputs: Sequence[Output]
     ) -> None:
-        """Part of the transaction that the event belongs to."""
+        """Part of the transaction that the event belongs to; its caller calls `on_due` after the commit."""
         url = task.webhook_url or self._default_url
         if self._body is None or url is None or not _is_reported(event, task.webhook_format):
             return
@@ -170,9 +175,10 @@ class DeliveryRows:
 
     async def redeliver(self, task_id: str, delivery_id: str) -> bool:
         """Send it again now, with all retries; False: the task has no such delivery."""
-        return await self._change(
-            queries.REDELIVER, {"id": delivery_id, "task_id": task_id, "now": self._clock()}
-        )
+        parameters = {"id": delivery_id, "task_id": task_id, "now": self._clock()}
+        is_due = await self._change(queries.REDELIVER, parameters)
+        self.on_due()
+        return is_due
 
     async def _change(self, sql: str, parameters: dict[str, object]) -> bool:
         async def statements(connection: Connection) -> bool:

@@ -38,6 +38,7 @@ class WebhookSender:
         *,
         clock: Callable[[], int],
         lease_ms: int = LEASE_MS,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         self._deliveries = deliveries
         self._receivers = receivers
@@ -50,8 +51,12 @@ class WebhookSender:
             lease=self._lease,
             work=self._send_counted,
             at_once=AT_ONCE,
-            interval_s=INTERVAL_S,
+            interval_s=interval_s,
         )
+
+    def wake(self) -> None:
+        """Send what is due now, without waiting for the interval's end."""
+        self._sending.wake()
 
     async def run(self) -> None:
         """Until cancelled; an attempt in progress is repeated when its lease expires."""

@@ -22,7 +22,7 @@ from db.engine import Connection
 from db.webhook_queries import SELECT_DUE_OF_EACH
 from models import CancelReason, Delivery, DeliveryState, Output, OutputState, Task, WebhookEvent
 from tasks.outputs import new_outputs
-from tasks.webhook_sender import RETRY_S, WebhookSender
+from tasks.webhook_sender import INTERVAL_S, RETRY_S, WebhookSender
 from tests.conftest import Clock, add_waiting, at_runninghub, sqlite_file, until
 from transitions import CancelRequested, Finished, RunFailed
 from webhooks.receivers import Receivers
@@ -99,14 +99,16 @@ class Webhooks:
 
 
 @asynccontextmanager
-async def opened(database: Database, clock: Clock, **options: Any) -> AsyncIterator[Webhooks]:
+async def opened(
+    database: Database, clock: Clock, *, interval_s: float = INTERVAL_S, **options: Any
+) -> AsyncIterator[Webhooks]:
     options = {"may_be_private": True, "at_once": 300} | options
     async with listening() as receiver, Receivers(**options) as receivers:
         database.deliveries.send_to(receiver.url, body)
         signer = WebhookSigner([SecretStr(NEW), SecretStr(OLD)])
-        yield Webhooks(
-            database, receiver, clock, WebhookSender(database.deliveries, receivers, signer, clock=clock)
-        )
+        sender = WebhookSender(database.deliveries, receivers, signer, clock=clock, interval_s=interval_s)
+        database.deliveries.on_due = sender.wake
+        yield Webhooks(database, receiver, clock, sender)
 
 
 @pytest.fixture
@@ -193,6 +195,21 @@ async def test_the_signature_verifies_with_either_secret(webhooks: Webhooks, sec
     signature = Webhook(secret).sign(headers["webhook-id"], datetime.fromtimestamp(at, UTC), text)
     assert signature in headers["webhook-signature"].split(" ")
     assert (await webhooks.delivery()).state is DeliveryState.DELIVERED
+
+
+async def test_a_webhook_is_sent_as_soon_as_it_is_stored(database: Database, clock: Clock) -> None:
+    """The loop's own interval is for those that other workers have stored."""
+    async with opened(database, clock, interval_s=3600) as webhooks:
+        loop = asyncio.create_task(webhooks.sender.run())
+        await webhooks.end_task()
+        await until(lambda: len(webhooks.receiver.received) == 1)
+
+        delivery = await webhooks.delivery()
+        assert await database.deliveries.redeliver("task-1", delivery.id)
+        await until(lambda: len(webhooks.receiver.received) == 2)
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
 
 
 async def test_a_failed_delivery_is_repeated_with_the_same_id_for_three_days(webhooks: Webhooks) -> None:
