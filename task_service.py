@@ -65,6 +65,7 @@ from transitions import (
     Progress,
     Resubmitted,
     RunFailed,
+    RunFound,
     Settled,
     WebhookReceived,
 )
@@ -456,12 +457,62 @@ class TaskService:
         A cancel that RunningHub has not confirmed yet is sent first.
         """
         account, runninghub_id = self._accounts.of_task(task), task.runninghub_task_id or task.hinted_task_id
-        if account is None or runninghub_id is None or not task.is_pollable:
+        if runninghub_id is None or not task.is_pollable:
+            return
+        if account is None:
+            if task.account is None:  # restored: which account it was sent with is not in the backup
+                await self._poll_others(task, None, runninghub_id)
             return
         if task.is_cancel_due:
             task = await self._send_cancel(task, account, runninghub_id)
         result = await self._webapps.poll(account, runninghub_id, kind=task.kind)
-        await self._store_poll_result(task, account, runninghub_id, result)
+        if result.state is RunState.NOT_KNOWN and task.runninghub_task_id is None:
+            await self._poll_others(task, account, runninghub_id)
+        else:
+            await self._store_poll_result(task, account, runninghub_id, result)
+
+    async def _poll_others(self, task: Task, own: Account | None, hint: str) -> None:
+        """Query the other accounts about a run that a webhook reported and the task's own does not know."""
+        try:
+            found = await self._run_elsewhere(task, own, hint)
+        except AppError as problem:
+            log.warning(
+                "an account could not be queried about a run that a webhook reported",
+                extra={"task_id": task.id, "problem": problem.code},
+            )
+            await self._database.store(task.id, await self._not_known(task, None))
+            return
+        if found is None:
+            await self._database.store(task.id, await self._not_known(task, own))
+            return
+        account, result = found
+        if at_account := await self._database.store(
+            task.id, RunFound(hint, account.name, account.key_fingerprint)
+        ):
+            await self._store_poll_result(at_account, account, hint, result)
+
+    async def _run_elsewhere(
+        self, task: Task, own: Account | None, runninghub_id: str
+    ) -> tuple[Account, PollResult] | None:
+        """The account other than `own` that knows a run, and what it says; None: no other account does.
+
+        An earlier paid call of the task may have been made with it. Raises what a query raises where nobody
+        knows the run, but not all could be queried.
+        """
+        not_queried: AppError | None = None
+        for account in self._accounts.all:
+            if account is own:
+                continue
+            try:
+                result = await self._webapps.poll(account, runninghub_id, kind=task.kind)
+            except AppError as problem:
+                not_queried = problem
+                continue
+            if result.state is not RunState.NOT_KNOWN:
+                return account, result
+        if not_queried:
+            raise not_queried
+        return None
 
     async def _send_cancel(self, task: Task, account: Account, runninghub_id: str) -> Task:
         try:
@@ -514,8 +565,11 @@ class TaskService:
             else next_poll_ms
         )
 
-    async def _not_known(self, task: Task, account: Account) -> NotKnown:
-        """Only running time of this process counts towards a loss: neither a clock step nor a restart."""
+    async def _not_known(self, task: Task, account: Account | None) -> NotKnown:
+        """Only running time of this process counts towards a loss: neither a clock step nor a restart.
+
+        `account` None: not all that may know the task could be queried.
+        """
         now = self._monotonic()
         elapsed_ms = int((now - self._not_known_at.get(task.id, now)) * 1000)
         if task.lost_at_ms is None:
@@ -523,7 +577,7 @@ class TaskService:
         else:
             elapsed_ms = max(0, min(elapsed_ms, self._database.clock() - task.lost_at_ms))
         self._not_known_at[task.id] = now
-        is_own_account = task.key_fingerprint in (None, account.key_fingerprint)
+        is_own_account = account is not None and task.key_fingerprint in (None, account.key_fingerprint)
         return NotKnown(is_own_account, elapsed_ms, await self._next_poll_ms(task))
 
     def _finished(self, task: Task, runninghub_id: str, results: list[Json]) -> Finished:
@@ -614,12 +668,21 @@ class TaskService:
         other = await self._database.task_by_runninghub_id(runninghub_task_id)
         if other is not None and other.id != task.id:
             raise AlreadyKnown("Another task has this RunningHub id; see `task_id`.", task_id=other.id)
-        result = await self._webapps.poll(account, runninghub_task_id, kind=task.kind)
-        if result.state is RunState.NOT_KNOWN:
+        found = await self._run_anywhere(task, account, runninghub_task_id)
+        if found is None:
             raise TaskNotFound("RunningHub does not know a task with this id; nothing was changed.")
-        return await self._settled(task, account, runninghub_task_id, result)
+        return await self._settled(task, *found, runninghub_task_id)
 
-    async def _settled(self, task: Task, account: Account, runninghub_id: str, result: PollResult) -> Task:
+    async def _run_anywhere(
+        self, task: Task, own: Account, runninghub_id: str
+    ) -> tuple[Account, PollResult] | None:
+        """The account that knows a run, the task's own first; raises as `_run_elsewhere` does."""
+        result = await self._webapps.poll(own, runninghub_id, kind=task.kind)
+        if result.state is not RunState.NOT_KNOWN:
+            return own, result
+        return await self._run_elsewhere(task, own, runninghub_id)
+
+    async def _settled(self, task: Task, account: Account, result: PollResult, runninghub_id: str) -> Task:
         settled = Settled(runninghub_id, account.name, account.key_fingerprint)
         stored = await self._database.store(task.id, settled)
         if stored is None:
@@ -629,10 +692,8 @@ class TaskService:
 
     async def _resubmit(self, task: Task, account: Account) -> Task:
         """An id that a webhook reported takes precedence: it is queried before anything is paid for again."""
-        if hint := task.hinted_task_id:
-            result = await self._webapps.poll(account, hint, kind=task.kind)
-            if result.state is not RunState.NOT_KNOWN:
-                return await self._settled(task, account, hint, result)
+        if (hint := task.hinted_task_id) and (found := await self._run_anywhere(task, account, hint)):
+            return await self._settled(task, *found, hint)
         if await self._database.store(task.id, Resubmitted(task.hinted_task_id)) is None:
             raise NotUnknown("The task has just been settled otherwise.")
         return await self.task(task.id)

@@ -141,6 +141,18 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFound:
+    """The run that a webhook reported is not known to the row's account, but to this one.
+
+    An earlier paid call of the task was made with it.
+    """
+
+    runninghub_task_id: str
+    account: str
+    key_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resubmitted:
     """A person decided that a SUBMIT_UNKNOWN task did not start.
 
@@ -190,6 +202,7 @@ Event = (
     | CancelRequested
     | CancelConfirmed
     | Settled
+    | RunFound
     | Resubmitted
     | WebhookReceived
     | TooExpensive
@@ -383,11 +396,22 @@ def _cancel_confirmed(task: Task, event: CancelConfirmed, now_ms: int) -> Column
 def _settled(task: Task, event: Settled, now_ms: int) -> Columns | None:
     if task.status is not S.SUBMIT_UNKNOWN:
         return None
+    return _at_account(task, event, now_ms)
+
+
+def _run_found(task: Task, event: RunFound, now_ms: int) -> Columns | None:
+    if task.status not in {S.PENDING, S.SUBMIT_UNKNOWN} or task.hinted_task_id != event.runninghub_task_id:
+        return None
+    return _at_account(task, event, now_ms)
+
+
+def _at_account(task: Task, event: Settled | RunFound, now_ms: int) -> Columns:
     return {
         **_at_runninghub(task, event.runninghub_task_id, now_ms),
         "status": S.QUEUED,
         "account": event.account,
         "key_fingerprint": event.key_fingerprint,
+        "is_cancel_confirmed": False,  # whatever confirmed a cancel did not know this run
         **_poll_at(now_ms, now_ms),
     }
 
@@ -445,6 +469,7 @@ RULES: dict[type, Callable[[Task, Any, int], Columns | None]] = {
     CancelRequested: _cancel_requested,
     CancelConfirmed: _cancel_confirmed,
     Settled: _settled,
+    RunFound: _run_found,
     Resubmitted: _resubmitted,
     WebhookReceived: _webhook_received,
     TooExpensive: _too_expensive,

@@ -29,6 +29,7 @@ from task_service import Submission, TaskService
 from tests.conftest import (
     API_KEY,
     NODE,
+    RUNNINGHUB_URL,
     WEBAPP_ID,
     Clock,
     Core,
@@ -851,6 +852,113 @@ async def test_a_wrong_id_of_a_webhook_leaves_an_unknown_task_unknown(
     says(runninghub, 807)
     task = await polled(core)
     assert (task.status, task.error, task.lost_responses) == (before.status, before.error, 1)
+
+
+KEYS = {"first": "1" * 32, "second": "2" * 32}
+TWO_ACCOUNTS = {
+    "runninghub_accounts": json.dumps(
+        [{"name": name, "api_key": key, "base_url": RUNNINGHUB_URL} for name, key in KEYS.items()]
+    ),
+}
+
+
+def only(name: str, response: httpx.Response, other: httpx.Response) -> Callable[[httpx.Request], Any]:
+    """One account gets `response`, all others get `other`."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return response if json.loads(request.content)["apiKey"] == KEYS[name] else other
+
+    return respond
+
+
+NOT_KNOWN_THERE = httpx.Response(200, json=answer(807))
+RUN_ENDED = httpx.Response(200, json=answer(0, FILES))
+
+
+async def resubmitted_with_the_second_account(core: Core, event: Event) -> None:
+    """The first account's call had no response, a person sent it again, and `event` ended the second's."""
+    await add(core.database)
+    await execute(
+        core.database,
+        "UPDATE tasks SET status = 'SUBMITTING', attempt = 2, account = 'second', key_fingerprint = :key",
+        key=core.accounts.all[1].key_fingerprint,
+    )
+    assert await core.database.store("task-1", event)
+
+
+@pytest.mark.parametrize("event", [NotStarted(2), OutcomeUnknown(2, ERROR)])
+async def test_a_webhook_of_another_accounts_run_finds_that_account(
+    make_core: MakeCore, runninghub: RunningHub, event: Event
+) -> None:
+    runninghub.outputs.mock(side_effect=only("first", RUN_ENDED, NOT_KNOWN_THERE))
+    async with make_core(**TWO_ACCOUNTS) as core:
+        await resubmitted_with_the_second_account(core, event)
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+        task = await polled(core)
+        await core.submitter.submit_pending()
+    assert (task.status, task.runninghub_task_id, task.account) == (S.SUCCESS, "88", "first")
+    assert runninghub.run.call_count == 0
+
+
+async def test_a_cancel_goes_to_the_account_whose_run_a_webhook_reported(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    is_running = httpx.Response(200, json=answer(804))
+    runninghub.outputs.mock(side_effect=only("first", is_running, NOT_KNOWN_THERE))
+    runninghub.cancel.mock(side_effect=only("first", httpx.Response(200, json=answer(0)), NOT_KNOWN_THERE))
+    async with make_core(**TWO_ACCOUNTS) as core:
+        await resubmitted_with_the_second_account(core, OutcomeUnknown(2, ERROR))
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+        await core.tasks.cancel("task-1")
+        runninghub.outputs.mock(
+            side_effect=only("first", httpx.Response(200, json=answer(805)), NOT_KNOWN_THERE)
+        )
+        task = await polled(core)
+    keys = [json.loads(call.request.content)["apiKey"] for call in runninghub.cancel.calls]
+    assert keys[-1] == KEYS["first"]
+    assert task.status is S.CANCELLED
+
+
+async def test_an_account_that_does_not_respond_may_have_the_run_that_a_webhook_reported(
+    make_core: MakeCore, runninghub: RunningHub, clock: Clock
+) -> None:
+    running_s = [0.0]
+    runninghub.outputs.mock(side_effect=only("first", httpx.Response(502), NOT_KNOWN_THERE))
+    async with make_core(monotonic=lambda: running_s[0], **TWO_ACCOUNTS) as core:
+        await resubmitted_with_the_second_account(core, NotStarted(2))
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+        for _ in range(9):
+            held = await polled(core)
+            clock.go_on(150)
+            running_s[0] += 150
+        await core.submitter.submit_pending()
+    assert (held.status, held.hinted_task_id, held.lost_responses) == (S.PENDING, "88", 0)
+    assert runninghub.run.call_count == 0
+
+
+@pytest.mark.parametrize("decision", ["88", None])
+async def test_a_settlement_finds_the_account_that_knows_the_run(
+    make_core: MakeCore, runninghub: RunningHub, decision: str | None
+) -> None:
+    runninghub.outputs.mock(side_effect=only("first", RUN_ENDED, NOT_KNOWN_THERE))
+    async with make_core(**TWO_ACCOUNTS) as core:
+        await resubmitted_with_the_second_account(core, OutcomeUnknown(2, ERROR))
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+        task = await core.tasks.settle("task-1", runninghub_task_id=decision)
+    assert (task.status, task.runninghub_task_id, task.account) == (S.SUCCESS, "88", "first")
+    assert runninghub.run.call_count == 0
+
+
+async def test_a_webhook_settles_a_task_that_was_waiting_in_a_restored_backup(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    runninghub.outputs.mock(side_effect=only("second", RUN_ENDED, NOT_KNOWN_THERE))
+    async with make_core(**TWO_ACCOUNTS) as core:
+        await unknown(core.database)
+        await execute(core.database, "UPDATE tasks SET attempt = 0, account = NULL, key_fingerprint = NULL")
+        await core.tasks.webhook("task-1", core.secret.signature("task-1"), "88")
+        task = await polled(core)
+    assert (task.status, task.runninghub_task_id, task.account) == (S.SUCCESS, "88", "second")
 
 
 async def test_a_webhooks_id_does_not_end_a_task_whose_paid_call_is_under_way(

@@ -28,6 +28,7 @@ from transitions import (
     Released,
     Resubmitted,
     RunFailed,
+    RunFound,
     Settled,
     TooExpensive,
     WebhookReceived,
@@ -118,6 +119,7 @@ OUTCOMES: list[tuple[Event, dict[S, S]]] = [
         {s: s for s in (S.PENDING, S.SUBMITTING, S.QUEUED, S.RUNNING, S.SUBMIT_UNKNOWN)},
     ),
     (Settled("77", "default", "key"), {S.SUBMIT_UNKNOWN: S.QUEUED}),
+    (RunFound("77", "second", "key"), {}),  # without a webhook
     (Resubmitted(), {S.SUBMIT_UNKNOWN: S.PENDING}),
     (
         WebhookReceived("77"),
@@ -310,6 +312,16 @@ def test_what_runninghub_says_about_a_hinted_run_settles_the_task(status: S, eve
     after = changed(before, event)
     assert (after.runninghub_task_id, after.hinted_task_id, after.hold) == ("77", None, None)
     assert after.status in {S.SUCCESS, S.FAILED, S.RUNNING}
+
+
+@pytest.mark.parametrize("status", [S.PENDING, S.SUBMIT_UNKNOWN])
+def test_a_hinted_run_of_another_account_moves_the_task_there(status: S) -> None:
+    before = task(status, hinted_task_id="77", cancel_reason=CancelReason.USER, is_cancel_confirmed=True)
+    after = changed(before, RunFound("77", "second", "key"))
+    assert (after.status, after.runninghub_task_id, after.hinted_task_id) == (S.QUEUED, "77", None)
+    assert (after.account, after.key_fingerprint, after.next_poll_ms) == ("second", "key", NOW)
+    assert after.is_cancel_due
+    assert apply(before, RunFound("78", "second", "key"), NOW) is None
 
 
 def test_what_runninghub_says_about_another_run_changes_nothing() -> None:
