@@ -49,6 +49,7 @@ MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(7204183365)"
 CREATE_VERSION = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 NOW_MS = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS DOUBLE PRECISION)"
+APPLICATION = "runninghub-gateway"
 MERGE_COUNTS = "SELECT merge_counts()"
 CHANNEL = "runninghub_gateway_changes"
 # A commit that notifies takes a lock on the whole server: changes are announced this often at most.
@@ -130,10 +131,15 @@ class Transaction:
 
     async def execute_fetchall(self, sql: str, parameters: Parameters | None = None, /) -> list[Any]:
         text, arguments = _call(sql, parameters)
-        return list(await self._connection.fetch(text, *arguments))
+        return list(await self._connection.fetch(text, *map(storable, arguments)))
 
     async def lock(self, name: str) -> None:
         await self._connection.execute(LOCK, name)
+
+
+def storable(value: Any) -> Any:
+    """PostgreSQL's texts never contain NUL: a result of RunningHub that does must not keep its task open."""
+    return value.replace("\0", "?") if isinstance(value, str) and "\0" in value else value
 
 
 def _call(sql: str, parameters: Parameters | None) -> tuple[str, list[Any]]:
@@ -179,14 +185,15 @@ class PostgresServer:
                 await self._pool
                 stack.push_async_callback(self._close_pool)
                 async with self._pool.acquire() as connection:
-                    await self._migrate(connection)
+                    async with connection.transaction():
+                        await migrate(connection, self._migrations)
                     await self._keep_clock(connection)
                 listening = asyncio.create_task(self._listen())
                 stack.push_async_callback(_stop, listening)
                 stack.push_async_callback(self._finish_writes)
                 self._stack = stack.pop_all()
         except START_ERRORS as exc:
-            raise DatabaseRefused(_refusal(exc)) from exc
+            raise DatabaseRefused(refusal(exc)) from exc
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -199,25 +206,8 @@ class PostgresServer:
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": STATEMENT_TIMEOUT_S,
             "statement_cache_size": self._address.cached_statements,
-            "server_settings": {"application_name": "runninghub-gateway"},
+            "server_settings": {"application_name": APPLICATION},
         }
-
-    async def _migrate(self, connection: Any) -> None:
-        """Bring the schema up to date; of instances that start at once, one does and the others wait."""
-        async with connection.transaction():
-            await connection.execute(MIGRATION_LOCK)
-            await connection.execute(CREATE_VERSION)
-            version = await connection.fetchval("SELECT max(version) FROM schema_version") or 0
-            newest = max(self._migrations)
-            if version > newest:
-                raise DatabaseRefused(
-                    "it was written by a newer version of this service"
-                    f" (schema {version}, known here up to {newest}); it was left as it is"
-                )
-            for number, script in sorted(self._migrations.items()):
-                if number > version:
-                    await connection.execute(script, timeout=None)
-                    await connection.execute("INSERT INTO schema_version VALUES ($1)", number)
 
     def clock(self) -> int:
         """The server's time: instances whose own clocks differ agree about leases."""
@@ -401,7 +391,27 @@ class PostgresServer:
             self._committed.set()
 
 
-def _refusal(exc: Exception) -> str:
+async def migrate(connection: Any, migrations: Mapping[int, str] = MIGRATIONS) -> None:
+    """Bring the schema up to date; of instances that start at once, one does and the others wait.
+
+    Part of a transaction: until it ends, no instance starts. Raises DatabaseRefused.
+    """
+    await connection.execute(MIGRATION_LOCK)
+    await connection.execute(CREATE_VERSION)
+    version = await connection.fetchval("SELECT max(version) FROM schema_version") or 0
+    newest = max(migrations)
+    if version > newest:
+        raise DatabaseRefused(
+            "it was written by a newer version of this service"
+            f" (schema {version}, known here up to {newest}); it was left as it is"
+        )
+    for number, script in sorted(migrations.items()):
+        if number > version:
+            await connection.execute(script, timeout=None)
+            await connection.execute("INSERT INTO schema_version VALUES ($1)", number)
+
+
+def refusal(exc: Exception) -> str:
     """One line for people; the driver's text tells which host, user or database it is."""
     return f"{reason_of(exc)} ({' '.join(str(exc).split()) or type(exc).__name__})"
 

@@ -18,7 +18,7 @@ from db.postgres import NO_DRIVER, PostgresServer, reason_of
 from db.postgres_migrations import MIGRATIONS as POSTGRES_MIGRATIONS
 from db.postgres_sql import translated
 from errors import DatabaseUnavailable
-from models import CancelReason, UserLimits
+from models import CancelReason, NewOutput, OutputState, UserLimits
 from models import TaskStatus as S
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tests.conftest import (
@@ -33,7 +33,7 @@ from tests.conftest import (
     stored,
 )
 from tests.postgres_server import RunningServer, empty, start_postgres
-from transitions import Accepted, CancelRequested
+from transitions import Accepted, CancelRequested, Finished
 
 pytestmark = pytest.mark.anyio
 OF_SQLITE = ("/*", "*/", "json_each", "json_insert", "CROSS JOIN")
@@ -318,6 +318,16 @@ async def test_instances_with_different_clocks_agree_on_the_time(three: list[Dat
 async def test_an_id_that_cannot_exist_is_not_found(three: list[Database], ref: str) -> None:
     assert await three[0].task(ref) is None
     assert await three[0].task_by_idempotency_key("a\0b") is None
+
+
+async def test_a_result_with_a_nul_character_ends_its_task(three: list[Database]) -> None:
+    task = await at_runninghub(three[0])
+    output = NewOutput(0, OutputState.KEPT, "text/plain", text="a\0b")
+    finished = Finished(str(task.runninghub_task_id), [{"text": "a\0b"}], 1.0, None, {}, (output,))
+    await three[0].store(task.id, finished)
+    assert (await stored(three[1])).status is S.SUCCESS
+    (kept,) = await three[1].outputs.of_task(task.id)
+    assert kept.text == "a?b"
 
 
 # A server that goes away
