@@ -122,7 +122,7 @@ DELETE_OLD_TASKS = f"""
 
 SELECT_USED_WEBAPPS = """
     SELECT webapp_id, sum(tasks) AS tasks, max(last_seq) AS last_seq, max(last_used_at) AS last_used_at
-    FROM used_webapps WHERE :owner IS NULL OR owner = :owner
+    FROM used_webapps WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner
     GROUP BY webapp_id HAVING max(last_seq) < :before ORDER BY last_seq DESC LIMIT :limit
 """
 

@@ -36,6 +36,14 @@ from tests.postgres_server import RunningServer, empty, start_postgres
 from transitions import Accepted, CancelRequested, Finished
 
 pytestmark = pytest.mark.anyio
+MODULES = (queries, metric_queries, output_queries, user_queries, webhook_queries)
+BEGINNINGS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+STATEMENTS = [
+    sql.format(due=queries.SELECT_DUE)
+    for module in MODULES
+    for name, sql in vars(module).items()
+    if name.isupper() and isinstance(sql, str) and sql.lstrip().startswith(BEGINNINGS)
+]
 OF_SQLITE = ("/*", "*/", "json_each", "json_insert", "CROSS JOIN")
 TABLES = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('queue_counts', 'sqlite_sequence')"
@@ -90,7 +98,7 @@ def test_what_stands_beside_it_takes_the_place_of_what_sqlite_has() -> None:
     )
 
 
-@pytest.mark.parametrize("module", [queries, metric_queries, output_queries, user_queries, webhook_queries])
+@pytest.mark.parametrize("module", MODULES)
 def test_no_statement_keeps_a_mark_or_a_function_of_sqlite(module: object) -> None:
     for name, sql in vars(module).items():
         if name.isupper() and isinstance(sql, str):
@@ -98,6 +106,16 @@ def test_no_statement_keeps_a_mark_or_a_function_of_sqlite(module: object) -> No
             assert not any(word in text for word in ("/*", "*/", "json_each", "json_insert", "CROSS JOIN")), (
                 name
             )
+
+
+async def test_postgresql_accepts_every_statement(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for sql in STATEMENTS:
+            await connection.prepare(translated(sql)[0])
+    finally:
+        await connection.close()
+    assert len(STATEMENTS) > 60
 
 
 # Schema
