@@ -60,7 +60,8 @@ def checked_webhook_url(value: str) -> str:
     return value
 
 
-def _database_url(value: str) -> str:
+def checked_database_url(value: str) -> str:
+    """Raises ValueError, whose text may name a part of the address."""
     if value.startswith("postgresql://"):
         parts = urlsplit(value)
         if not parts.hostname or not parts.path.strip("/"):
@@ -74,6 +75,18 @@ def _database_url(value: str) -> str:
             "must be sqlite:///relative/path, sqlite:////absolute/path"
             " or postgresql://user:password@host:port/name"
         )
+    return value
+
+
+def without_password(database_url: str) -> str:
+    """For people and log lines; what follows a `?` may hold a password too."""
+    password = urlsplit(database_url).password
+    return database_url.replace(f":{password}@", ":***@", 1).partition("?")[0]
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"(?!hex:).*|hex:[0-9A-Fa-f]{64}", value.get_secret_value(), re.DOTALL) is None:
+        raise ValueError("after hex: must follow the 64 digits of the file that ends in .secret")
     return value
 
 
@@ -205,9 +218,14 @@ class Settings(BaseSettings):
     runninghub_base_url: HttpUrl = "https://www.runninghub.cn"
     runninghub_accounts: Annotated[tuple[AccountSettings, ...], NoDecode, BeforeValidator(_json_list)] = ()
     runninghub_timeout_s: Seconds = 30
-    database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///tasks.db"
+    database_url: Annotated[str, AfterValidator(checked_database_url)] = "sqlite:///tasks.db"
     secret_key: Annotated[
-        Annotated[SecretStr, Field(min_length=MIN_SECRET_KEY_CHARS, max_length=500)] | None,
+        Annotated[
+            SecretStr,
+            Field(min_length=MIN_SECRET_KEY_CHARS, max_length=500),
+            AfterValidator(_secret_key),
+        ]
+        | None,
         BeforeValidator(_blank_is_none),
     ] = None
     access_tokens: Secrets = ()
@@ -325,9 +343,7 @@ class Settings(BaseSettings):
 
     @property
     def database_url_without_password(self) -> str:
-        """For people and log lines; what follows a `?` may hold a password too."""
-        password = urlsplit(self.database_url).password
-        return self.database_url.replace(f":{password}@", ":***@", 1).partition("?")[0]
+        return without_password(self.database_url)
 
     @property
     def upload_limit(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken
 
 SECRET_BYTES = 32
+HEX = "hex:"
 
 
 class SecretKey:
@@ -27,9 +28,14 @@ class SecretKey:
 
     @classmethod
     def of(cls, configured: str | None, database_path: str) -> "SecretKey":
-        """The setting SECRET_KEY, else the key next to the database. Raises OSError, ValueError."""
+        """The setting SECRET_KEY, else the key next to the database. Raises OSError, ValueError.
+
+        `hex:` and the content of such a file is the same key as the file: it outlives a move to PostgreSQL.
+        """
         if configured is None:
             return cls.next_to(database_path)
+        if configured.startswith(HEX):
+            return cls(_bytes(configured.removeprefix(HEX), "SECRET_KEY"))
         return cls(hashlib.sha256(configured.encode()).digest())
 
     @classmethod
@@ -38,10 +44,7 @@ class SecretKey:
         path = Path(f"{database_path}.secret")
         if not path.exists():
             _create(path)
-        secret = bytes.fromhex(path.read_text("ascii").strip())
-        if len(secret) != SECRET_BYTES:  # cut off by a crash: keys derived from nothing are no secret
-            raise ValueError(f"{path.name} is damaged: it does not hold {SECRET_BYTES} bytes in hex")
-        return cls(secret)
+        return cls(_bytes(path.read_text("ascii").strip(), path.name))
 
     @staticmethod
     def _derive(secret: bytes, purpose: bytes) -> bytes:
@@ -85,6 +88,17 @@ class SecretKey:
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken:
             return None
+
+
+def _bytes(text: str, name: str) -> bytes:
+    """Raises ValueError, without the text."""
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_BYTES:  # cut off by a crash: keys derived from nothing are no secret
+        raise ValueError(f"{name} is damaged: it does not hold {SECRET_BYTES} bytes in hex")
+    return secret
 
 
 def _create(path: Path) -> None:

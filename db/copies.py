@@ -1,10 +1,11 @@
-"""What `db.backup` and `db.restore` share: a consistent copy of a database, its check, the command line."""
+"""What `db.backup`, `db.restore` and `db.move` share: a consistent copy, its check, the command line."""
 
 import argparse
 import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,11 @@ class CommandRefused(Exception):
 def key_path(database: Path) -> Path:
     """Where the secret key of a database is kept; a backup's lies beside it in the same way."""
     return Path(f"{database}.secret")
+
+
+def draft_folder(database: Path, prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """On the same disk as the database: there is room for a copy, and it can be renamed into its place."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=database.absolute().parent)
 
 
 def copy_database(source: Path, target: Path) -> None:
@@ -77,12 +83,17 @@ def run_command(name: str, description: str, command: Callable[[Path, Path], str
     parser.add_argument("file", metavar="FILE", type=Path, help="the backup; its secret key is FILE.secret")
     parser.add_argument("--database", metavar="PATH", type=Path, help="instead of the one in DATABASE_URL")
     arguments = parser.parse_args()
+    return run(lambda: command(arguments.file, arguments.database or _configured_database()), arguments.file)
+
+
+def run(command: Callable[[], str], file: Path) -> int:
+    """Print what `command` did, or in one line why it did nothing; returns the process's exit code."""
     try:
-        print(command(arguments.file, arguments.database or _configured_database()))
+        print(command())
     except (CommandRefused, DatabaseRefused, ValueError) as exc:
         print(exc, file=sys.stderr)
     except OSError as exc:
-        print(f"{exc.filename or arguments.file}: {exc.strerror}", file=sys.stderr)
+        print(f"{exc.filename or file}: {exc.strerror}", file=sys.stderr)
     except sqlite3.Error as exc:
         print(f"the database cannot be copied: {exc}", file=sys.stderr)
     else:

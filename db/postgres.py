@@ -391,6 +391,18 @@ class PostgresServer:
             self._committed.set()
 
 
+async def connect(url: str, application: str) -> Any:
+    """A connection outside any pool, for a command. Raises DatabaseRefused, or one of START_ERRORS."""
+    if asyncpg is None:
+        raise DatabaseRefused(NO_DRIVER)
+    return await asyncpg.connect(
+        ServerAddress.of(url).dsn,
+        timeout=CONNECT_TIMEOUT_S,
+        statement_cache_size=0,
+        server_settings={"application_name": application},
+    )
+
+
 async def migrate(connection: Any, migrations: Mapping[int, str] = MIGRATIONS) -> None:
     """Bring the schema up to date; of instances that start at once, one does and the others wait.
 

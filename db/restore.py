@@ -9,13 +9,21 @@ manually, or by RunningHub's webhook. Tasks that were at RunningHub are polled a
 import asyncio
 import os
 import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from db.copies import CommandRefused, check_copy, copy_database, copy_key, key_path, run_command, sync
+from db.copies import (
+    CommandRefused,
+    check_copy,
+    copy_database,
+    copy_key,
+    draft_folder,
+    key_path,
+    run_command,
+    sync,
+)
 from db.migrations import MIGRATIONS
-from db.sqlite import Connection, SqliteFile
+from db.sqlite import Connection, SqliteFile, moved_mark
 from db.worker_lock import WorkerLock
 from models import rfc3339, utc_now_ms
 from secret_key import SecretKey
@@ -52,13 +60,8 @@ async def _restore_alone(file: Path, database: Path) -> str:
     async with WorkerLock(str(database)) as lock:
         if not lock.is_only_worker:
             raise CommandRefused(f"{database} is in use: stop the service, all its workers, first")
-        with _draft_folder(database) as folder:
+        with draft_folder(database, "restore-") as folder:
             return await _restore_in(Path(folder), file, database)
-
-
-def _draft_folder(database: Path) -> tempfile.TemporaryDirectory[str]:
-    """On the same disk as the database, so that the copy can be renamed into its place."""
-    return tempfile.TemporaryDirectory(prefix="restore-", dir=database.absolute().parent)
 
 
 async def _restore_in(folder: Path, file: Path, database: Path) -> str:
@@ -104,6 +107,7 @@ def _replace(database: Path, draft: Path, backup_key: Path) -> Path | None:
             os.replace(log, f"{kept}{suffix}")
     Path(f"{database}-shm").unlink(missing_ok=True)
     os.replace(draft, database)
+    moved_mark(database).unlink(missing_ok=True)  # nothing waits in it that could be paid for again
     sync(database.absolute().parent)
     return kept if existed else None
 

@@ -68,6 +68,11 @@ class _Write:
             self.done.set_exception(exc)
 
 
+def moved_mark(database: Path) -> Path:
+    """A file that keeps a database from being opened; it contains the address the tasks were moved to."""
+    return Path(f"{database}.moved")
+
+
 class SqliteFile:
     """One file and a connection for each kind of access, so that a slow one delays no other.
 
@@ -101,6 +106,7 @@ class SqliteFile:
 
     async def __aenter__(self) -> Self:
         try:
+            self._require_not_moved()
             async with AsyncExitStack() as stack:
                 self.writer = await self._open(mode="rwc")
                 stack.push_async_callback(self._close_writer)
@@ -137,6 +143,15 @@ class SqliteFile:
 
     def _refused(self, reason: str) -> DatabaseRefused:
         return DatabaseRefused(f"{self._name} cannot be used ({reason}); it was left as it is")
+
+    def _require_not_moved(self) -> None:
+        mark = moved_mark(Path(self.path))
+        if mark.exists():
+            raise DatabaseRefused(
+                f"{self._name} was moved to {mark.read_text('utf-8').strip()}: set DATABASE_URL to that."
+                f" Delete {mark.name} only if the tasks are not there: those that wait in both are paid for"
+                " twice"
+            )
 
     async def _open(self, *, mode: str = "rw") -> aiosqlite.Connection:
         """Only the first connection (mode `rwc`) may create the file: an empty one would hide a lost one."""

@@ -168,6 +168,8 @@ def test_a_wrong_setting_is_named_with_its_fault_and_an_example(
         ("DATABASE_URL", "postgresql:///tasks"),
         ("DATABASE_URL", "postgresql://db"),
         ("SECRET_KEY", "x" * 31),
+        ("SECRET_KEY", "hex:" + "ab" * 31),
+        ("SECRET_KEY", "hex:" + "xy" * 32),
         ("JWT_SECRET", "x" * 31),
         ("ACCESS_TOKENS", "x" * 501),
         ("CORS_ORIGINS", "https://shop.example/path"),

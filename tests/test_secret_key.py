@@ -41,6 +41,24 @@ def test_a_restart_reads_the_same_secret(secret: SecretKey, database_path: str) 
     assert again.decrypt(secret.encrypt("password")) == "password"
 
 
+def test_the_setting_can_be_the_key_of_a_file(secret: SecretKey, database_path: str) -> None:
+    content = Path(f"{database_path}.secret").read_text("ascii")
+    configured = SecretKey.of(f"hex:{content}", "not-read.db")
+    assert configured.signature("task-1") == secret.signature("task-1")
+    assert configured.decrypt(secret.encrypt("password")) == "password"
+
+
+def test_any_other_text_as_the_setting_is_a_key_of_its_own(secret: SecretKey, database_path: str) -> None:
+    content = Path(f"{database_path}.secret").read_text("ascii")
+    assert SecretKey.of(content, database_path).signature("task-1") != secret.signature("task-1")
+
+
+@pytest.mark.parametrize("content", ["", "00" * 31, "no hex at all"])
+def test_a_setting_that_was_cut_off_is_no_key(content: str) -> None:
+    with pytest.raises(ValueError, match=r"^SECRET_KEY is damaged: it does not hold 32 bytes in hex$"):
+        SecretKey.of(f"hex:{content}", "not-read.db")
+
+
 def test_workers_that_start_at_once_read_one_secret(database_path: str, tmp_path: Path) -> None:
     program = (
         "import sys; from secret_key import SecretKey;"
