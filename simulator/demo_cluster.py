@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     if missing := missing_packages():
         print(f"python -m simulator.demo_cluster: {missing}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(_temporary_folder()))
@@ -124,6 +125,7 @@ def _run(options: argparse.Namespace, folder: Path, database_url: str) -> int:
         _print_addresses(options, ports, instances)
         return _follow(processes, instances)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave some of them behind
         end(processes)
 
 
