@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     authentication,
+    cluster,
     compat,
     deliveries,
     first_release,
@@ -47,6 +48,7 @@ SECTIONS = {
     "deliveries": deliveries.measure,
     "compat": compat.measure,
     "start": start.measure,
+    "cluster": cluster.measure,
 }
 HERE = Path(__file__).parent
 RESULTS, STORED = HERE / "RESULTS.md", HERE / "results"
