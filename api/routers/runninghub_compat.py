@@ -195,7 +195,9 @@ async def queue_status(request: Request) -> Response:
     call = await read_call(request)
     data = await call.services.webapps.queue_status(call.services.accounts.first)
     if not call.principal.is_operator:
-        data |= await _own_queue(call)
+        # RunningHub returns numbers, or texts: its clients know what they got there.
+        own = (await _own_queue(call)).items()
+        data |= {name: str(n) if isinstance(data.get(name), str) else n for name, n in own}
     return json_reply({"code": 0, "message": "success", "data": data})
 
 
