@@ -309,7 +309,8 @@ SELECT_VALUES = """
 
 def select_page(*, filters: tuple[str, ...]) -> str:
     """A page of tasks, newest first; `filters` are names of `PAGE_FILTERS`."""
-    conditions = " AND ".join(["seq < :before", *(PAGE_FILTERS[name] for name in filters)])
+    before = CREATED_BEFORE_SEQ if "created_before" in filters else ":before"
+    conditions = " AND ".join([f"seq < {before}", *(PAGE_FILTERS[name] for name in filters)])
     return f"""
         SELECT {PAGE_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE {conditions}
         ORDER BY seq DESC LIMIT :limit
@@ -320,11 +321,14 @@ PAGE_FILTERS = {
     "status": "status = :status",
     "webapp_id": "webapp_id = :webapp_id",
     "owner": "owner = :owner",
-    # SQLite stores rows in the order of their times: the bounds of `seq` spare the rows outside.
+    # SQLite stores rows in the order of their times: the bounds of `seq` spare the rows outside. Where there
+    # is no such row, no row of any `seq` is one.
     "created_after": """created_at >= :created_after /*sqlite*/AND seq >= coalesce((
-        SELECT seq FROM tasks WHERE created_at >= :created_after ORDER BY created_at LIMIT 1), 0)
+        SELECT seq FROM tasks WHERE created_at >= :created_after ORDER BY created_at LIMIT 1), :before)
         /*postgres */""",
-    "created_before": """created_at < :created_before /*sqlite*/AND seq <= coalesce((
-        SELECT seq FROM tasks WHERE created_at < :created_before ORDER BY created_at DESC LIMIT 1), 0)
-        /*postgres */""",
+    "created_before": "created_at < :created_before",
 }
+# One bound for both: of two, SQLite would look up the one and compare every row with the other.
+CREATED_BEFORE_SEQ = """/*sqlite*/min(:before, 1 + coalesce((
+    SELECT seq FROM tasks WHERE created_at < :created_before ORDER BY created_at DESC LIMIT 1), 0))
+    /*postgres :before*/"""

@@ -28,6 +28,10 @@ INSERT_TASKS = """
     FROM numbers
 """
 
+ONE_A_SECOND = """
+    UPDATE tasks SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 1767225600 + seq, 'unixepoch')
+"""
+
 
 @asynccontextmanager
 async def database_of(path: Path, rows: int, users: int, status: TaskStatus) -> AsyncIterator[Database]:
@@ -83,6 +87,29 @@ async def test_ten_times_as_many_rows_cost_no_more(
         database_of(tmp_path, MANY, users, status) as many,
     ):
         assert await measure(many) <= NOT_MORE_THAN * await measure(few) + STEPS_A_CALL
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        PageFilter(created_after="2027-01-01T00:00:00.000Z"),
+        PageFilter(created_before="2026-01-01T00:00:05.000Z"),
+        PageFilter(created_after="2026-01-01T00:10:00.000Z", created_before="2026-01-01T00:00:05.000Z"),
+        PageFilter(webapp_id="1", created_after="2027-01-01T00:00:00.000Z"),
+        PageFilter((TaskStatus.SUCCESS,), webapp_id="1", created_before="2026-01-01T00:00:05.000Z"),
+        PageFilter(owner="user-0", created_after="2027-01-01T00:00:00.000Z"),
+    ],
+)
+async def test_a_time_that_few_or_no_rows_have_costs_no_more_with_ten_times_as_many(
+    tmp_path: Path, wanted: PageFilter
+) -> None:
+    costs = []
+    for rows in (FEW, MANY):
+        async with database_of(tmp_path, rows, 1, TaskStatus.SUCCESS) as database:
+            await sqlite_file(database).writer.execute_fetchall(ONE_A_SECOND)
+            page = database.page(before_seq=2**62, limit=50, wanted=wanted)
+            costs.append(await steps(sqlite_file(database).lister, page))
+    assert costs[1] <= NOT_MORE_THAN * costs[0] + STEPS_A_CALL
 
 
 @pytest.mark.parametrize("users", [1, 7])
