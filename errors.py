@@ -232,6 +232,12 @@ class NotReady(AppError):
     status_code, code = 503, "not_ready"
 
 
+class ServiceStopping(AppError):
+    """The service is being stopped and did not finish the request."""
+
+    status_code, code = 503, "service_stopping"
+
+
 class RunningHubNotConfigured(AppError):
     """No API key is set."""
 

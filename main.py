@@ -85,7 +85,7 @@ from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
 from models import Kind, Output, Task, TaskStatus
-from services import Services, running
+from services import Services, ends_in_time, on_stop_signal, running
 from task_service import require_may_run
 from tasks.poll_schedule import expected_seconds
 
@@ -93,6 +93,8 @@ log = logging.getLogger("main")  # also where it runs as __main__
 
 # After a stop, how long a stream's client waits before it reconnects.
 RETRY_MS = 1000
+# After a stop, how long the server waits for its connections: longer than for requests, which end first.
+CONNECTIONS_S = 6
 MIN_TOKEN_CHARS = 16
 # Uploads are counted where they are read, by MAX_UPLOAD_MB.
 MAX_UPLOAD_BODY_BYTES = 2**40
@@ -116,10 +118,21 @@ UPLOAD_BODY = {
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     hide_secrets_in_spans()
     _stop_with_parent()
-    async with running(app.state.settings, body_of_format, clock=app.state.clock) as services:
-        app.state.services = services
-        _log_start(app.state.settings)
-        yield
+    _limit_wait_for_connections()
+    with ends_in_time(), on_stop_signal(app.state.open_requests.end_in_time):
+        async with running(app.state.settings, body_of_format, clock=app.state.clock) as services:
+            app.state.services = services
+            _log_start(app.state.settings)
+            yield
+
+
+def _limit_wait_for_connections() -> None:
+    """uvicorn waits at a stop until the last client has read its response, unless it has a limit."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(server, uvicorn.Server):
+        own_s = server.config.timeout_graceful_shutdown
+        if own_s is None or own_s > CONNECTIONS_S:
+            server.config.timeout_graceful_shutdown = CONNECTIONS_S
 
 
 def _stop_with_parent() -> None:

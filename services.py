@@ -62,6 +62,9 @@ WebhookBody = Callable[[WebhookEvent, str, Task, Sequence[tuple[Output, str]]], 
 """The body of a webhook: `(event, timestamp, task, its outputs with their links)` to JSON."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# How long a stop may take. Only what does not respond at all (a disk, a frozen database) takes longer; by
+# then the outcomes of paid calls are stored, or cannot be.
+LONGEST_STOP_S = 14.0
 
 
 class StartRefused(Exception):
@@ -365,15 +368,39 @@ async def _working(services: Services) -> AsyncIterator[None]:
         stop()
         for loop in loops:
             loop.cancel()
+        # At the same time: a loop whose disk does not respond must not keep paid calls from being stored.
+        storing = asyncio.create_task(services.submitter.close())
         await asyncio.gather(*loops, return_exceptions=True)
+        await storing
         await services.forms.close()
-        await services.submitter.close()
         await services.webapps.close()
         if services.jwks:
             await services.jwks.close()
         if services.output_store:
             await services.output_store.close()
         await services.metrics_recorder.store_in_time()
+
+
+@contextmanager
+def ends_in_time() -> Iterator[None]:
+    """End the process `LONGEST_STOP_S` after a signal to stop, whatever it waits for then."""
+    timer = threading.Timer(LONGEST_STOP_S, _end_process)
+    timer.daemon = True
+
+    def start() -> None:
+        if not timer.is_alive():  # at the first of several signals
+            timer.start()
+
+    try:
+        with on_stop_signal(start):
+            yield
+    finally:
+        timer.cancel()
+
+
+def _end_process() -> None:
+    log.error("stopping takes too long: the process ends now")
+    os._exit(1)
 
 
 @contextmanager

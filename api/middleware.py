@@ -7,6 +7,7 @@ from api.body_structure import BodyStructureMiddleware
 from api.body_timeout import BodyTimeoutMiddleware
 from api.cors import cors_middleware
 from api.head import HeadMiddleware
+from api.open_requests import OpenRequests, OpenRequestsMiddleware
 from api.problems import install_problem_handlers
 from api.request_log import RequestLogMiddleware
 from api.security_headers import SecurityHeadersMiddleware
@@ -20,6 +21,8 @@ def install_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(BodyTimeoutMiddleware)
     install_problem_handlers(app)
     app.add_middleware(AuthMiddleware, settings=settings)
+    app.state.open_requests = OpenRequests()
+    app.add_middleware(OpenRequestsMiddleware, requests=app.state.open_requests)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(cors_middleware, settings=settings)
     app.add_middleware(HeadMiddleware)

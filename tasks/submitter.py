@@ -38,7 +38,7 @@ DAY_MS = 24 * 3600 * 1000
 STORE_RETRY_S = 1.0
 STORE_LOG_INTERVAL_S = 60.0
 BUSY_FROM = 3
-# How long a stop waits for paid calls in flight, and then for storing what became of them.
+# How long a stop waits for paid calls in flight, from its signal on, and then for storing their outcomes.
 CLOSING_S = 7.0
 STORING_S = 2.0
 
@@ -47,6 +47,8 @@ INTERRUPTED = {
     "message": "The service was stopped while this task was being submitted to RunningHub. It may run there"
     " and cost. Look it up in RunningHub's console and settle it; it is not sent again automatically.",
 }
+# With it, a task is stored and waits for the next start.
+NO_CALLS = SubmitPlanner(())
 PAUSED_ACCOUNT = frozenset({Refusal.NO_BALANCE, Refusal.KEY_REFUSED, Refusal.UNKNOWN})
 
 
@@ -87,7 +89,7 @@ class Submitter:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._claims: set[asyncio.Task[Any]] = set()
         self._may_be_waiting = True
-        self._is_closing = False
+        self._stopped_at: float | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -114,7 +116,7 @@ class Submitter:
         added = await self._database.add_task(
             new,
             max_pending=self._settings.max_pending_tasks,
-            planner=self._planner,
+            planner=self._planner if self._stopped_at is None else NO_CALLS,
             responding=self._accounts.responding(),
             limits=limits,
         )
@@ -135,14 +137,14 @@ class Submitter:
         return await self._waited(task_id) if task_id in self._waiters else None
 
     async def _waited(self, task_id: str) -> Task | None:
-        result = await self._waiters.wait(task_id, WAIT_S)
+        result = await self._waiters.wait(task_id, WAIT_S if self._stopped_at is None else 0)
         if result.problem:
             raise result.problem.about(task_id)
         return result.task or await self._database.task(task_id)
 
     async def submit_pending(self) -> None:
         """Send what may start now."""
-        if not self._is_closing:
+        if self._stopped_at is None:
             await self._shielded(self._claim())
 
     async def _claim(self) -> None:
@@ -188,7 +190,8 @@ class Submitter:
 
     def stop(self) -> None:
         """Start no further call, and let nobody wait for one."""
-        self._is_closing = True
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
         self._waiters.resolve_all()
 
     async def close(self) -> None:
@@ -198,7 +201,7 @@ class Submitter:
         start.
         """
         self.stop()
-        end = time.monotonic() + CLOSING_S
+        end = (self._stopped_at or 0.0) + CLOSING_S
         await _wait_for(self._claims, end)
         await _wait_for(self._calls.values(), end)
         # The first time its outcome is stored as unknown, the second time storing it is given up.

@@ -563,6 +563,16 @@ async def test_after_a_stop_nothing_more_is_sent(core: Core, held: HeldCalls, cl
     assert len(held.sent) == 1
 
 
+async def test_a_submit_after_a_stop_is_stored_and_waits_for_the_next_start(
+    core: Core, held: HeldCalls
+) -> None:
+    core.submitter.stop()
+    task = await core.submitter.submit(new_task())
+    assert task == await stored(core.database)
+    assert task.status is S.PENDING
+    assert not held.sent
+
+
 async def test_a_call_that_is_given_up_is_unknown(core: Core, held: HeldCalls) -> None:
     submit = asyncio.create_task(core.submitter.submit(new_task()))
     await held.arrive()
