@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from operator import itemgetter
 from typing import Any, Protocol, Self, TypeVar
 
@@ -163,32 +164,38 @@ def _from_json(text: str) -> Json:
         return json.loads(text)  # nested deeper than that parser goes, or half of a surrogate pair
 
 
-# A page has hundreds of rows with dozens of columns: only those that need it are decoded.
+def _members(enum: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """What a column's text stands for; four times as fast as calling the enum. Raises KeyError."""
+    return {member.value: member for member in enum}.__getitem__
+
+
 DECODERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(queries.JSON_COLUMNS, _from_json),
-    "status": TaskStatus,
-    "kind": Kind,
-    "webhook_format": WebhookFormat,
+    "status": _members(TaskStatus),
+    "kind": _members(Kind),
+    "webhook_format": _members(WebhookFormat),
     "is_cancel_confirmed": bool,
-    "hold": Hold,
-    "cancel_reason": CancelReason,
-    "is_truncated": bool,
+    "hold": _members(Hold),
+    "cancel_reason": _members(CancelReason),
 }
+# By place: a page has hundreds of rows with dozens of columns, and a dict of each takes twice as long.
+DECODERS_BY_PLACE = [(Task._fields.index(name), decode) for name, decode in DECODERS.items()]
+QUEUE_POSITION_PLACE = Task._fields.index("queue_position")
 
 
 def _task(row: Row) -> Task:
-    """A row with `TASK_COLUMNS`, and `queue_position` where it was read."""
-    values = Task._field_defaults | dict(zip(row.keys(), row, strict=True))
-    for name, decode in DECODERS.items():
-        if values.get(name) is not None:
-            values[name] = decode(values[name])
-    return Task._make(map(values.get, Task._fields))
+    """A row with `TASK_COLUMNS`, and `queue_position` next where it was read."""
+    values = list(row)
+    for place, decode in DECODERS_BY_PLACE:
+        if values[place] is not None:
+            values[place] = decode(values[place])
+    return Task(*values[: QUEUE_POSITION_PLACE + 1])
 
 
 def _values(row: Row) -> dict[str, Any]:
     """The members of a task that a list had left out."""
     result_data = _from_json(row["result_data"]) if row["result_data"] else None
-    return {"node_info": _from_json(row["node_info"]), "result_data": result_data, "is_truncated": False}
+    return {"node_info": _from_json(row["node_info"]), "result_data": result_data}
 
 
 def _tasks(rows: Iterable[Row]) -> list[Task]:
@@ -201,7 +208,7 @@ def _decodable(rows: Iterable[Row]) -> list[Task]:
     for row in rows:
         try:
             tasks.append(_task(row))
-        except ValueError:
+        except (ValueError, KeyError):
             log.error("a row cannot be decoded", extra={"task_id": row["id"]})
     return sorted(tasks, key=lambda task: task.seq)
 
@@ -618,9 +625,8 @@ class Database:
         limiters = await connection.execute_fetchall(queries.SELECT_LIMITER, at)
         account = next((_account(row) for row in accounts), AccountRow(name))
         limiter = next((_limiter(row) for row in limiters), LimiterRow(name, instance_type))
-        counts = await connection.execute_fetchall(queries.SELECT_COUNTS)
-        active = _view([], [], counts).count(ACTIVE, name, instance_type)
-        new_account, new_limiter = update(account, limiter, active, now)
+        ((active,),) = await connection.execute_fetchall(queries.COUNT_ACTIVE, at)
+        new_account, new_limiter = update(account, limiter, int(active), now)
         if new_account != account:
             await connection.execute_fetchall(queries.UPSERT_ACCOUNT, _columns(new_account))
         if new_limiter != limiter:
@@ -888,7 +894,8 @@ class Database:
                 rows += await self.engine.scan(sql, {**parameters, "status": status})
         rows = sorted(rows, key=itemgetter("seq"), reverse=True)[:limit]
         tasks, long_values = [_task(row) for row in rows], await self._long_values(rows)
-        return [task._replace(**long_values[task.seq]) if task.seq in long_values else task for task in tasks]
+        left_out = {row["seq"]: {"is_truncated": True} for row in rows if row["is_truncated"]} | long_values
+        return [task._replace(**left_out[task.seq]) if task.seq in left_out else task for task in tasks]
 
     async def _long_values(self, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
         """What a page's rows have left out, as far as there is room for it; by `seq`."""

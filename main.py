@@ -25,7 +25,6 @@ from api.dependencies import (
     UPSTREAM_ERRORS,
     USER_ERRORS,
     IdempotencyKey,
-    KnownQueryOnly,
     OperatorOnly,
     PrincipalDep,
     RateLimiterDep,
@@ -34,6 +33,7 @@ from api.dependencies import (
     new_router,
     principal_of,
     rate_limiter_of,
+    reject_unknown_query,
     services_of,
 )
 from api.middleware import install_middleware
@@ -326,12 +326,10 @@ async def task_events(
     "/tasks",
     tags=[TASKS],
     summary="All tasks, newest first",
-    dependencies=[KnownQueryOnly],
     responses=problem_responses(InvalidRequest, Forbidden, DatabaseUnavailable),
 )
 async def list_tasks(
-    services: ServicesDep,
-    principal: PrincipalDep,
+    request: Request,
     status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
     webapp_id: Annotated[str | None, Query(max_length=64)] = None,
     owner: Annotated[str | None, Query(max_length=255, description="Only this user's tasks.")] = None,
@@ -340,8 +338,10 @@ async def list_tasks(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
+    reject_unknown_query(request)
+    services = services_of(request)
     tasks, next_cursor = await services.tasks.page(
-        principal,
+        principal_of(request),
         cursor=cursor,
         limit=limit,
         wanted=PageFilter(

@@ -96,8 +96,10 @@ IdempotencyKey = Annotated[
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 
 
-async def reject_unknown_query(request: Request) -> None:
+def reject_unknown_query(request: Request) -> None:
     """A misspelt filter would otherwise be ignored, and show everything. Raises InvalidRequest."""
+    if not request.scope["query_string"]:
+        return
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     unknown = sorted(request.query_params.keys() - known)
     if unknown:
@@ -111,7 +113,12 @@ async def reject_unknown_query(request: Request) -> None:
         )
 
 
-KnownQueryOnly = Depends(reject_unknown_query)
+async def require_known_query(request: Request) -> None:
+    """Raises InvalidRequest."""
+    reject_unknown_query(request)
+
+
+KnownQueryOnly = Depends(require_known_query)
 
 
 def new_router(*tags: str | Enum) -> APIRouter:

@@ -235,8 +235,10 @@ class SubmitRequest(Body, extra="allow", json_schema_extra=lambda schema: schema
 
     def ignored_members(self) -> list[dict[str, Any]]:
         """A warning for each unknown member: a misspelt `instancetype` would be paid for silently."""
-        spellings = {_plain(name): name for name in map(_spelling, type(self).model_fields.items())}
         unknown = [name[:MAX_SHOWN_CHARS] for name in self.model_extra or {} if name != "apiKey"]
+        if not unknown:
+            return []
+        spellings = {_plain(name): name for name in map(_spelling, type(self).model_fields.items())}
         return [_ignored(name, spellings) for name in unknown[:MAX_WARNINGS]]
 
 

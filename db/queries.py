@@ -6,15 +6,10 @@ What PostgreSQL needs instead is in comments beside it: see `postgres_sql.py`.
 from functools import cache
 
 from db.postgres_sql import FREE_ROWS, LOCKED
+from models import Task
 
-TASK_COLUMNS = (
-    "seq, id, status, version, created_at, updated_at, kind, webapp_id, workflow_id, model_path, node_info,"
-    " instance_type, run_options, encrypted_password, base_url, account, key_fingerprint, attempt, owner,"
-    " metadata, webhook_url, webhook_format, rerun_of, deadline_ms, hold, waiting_since_ms,"
-    " balance_at_refusal, key_refusals, runninghub_task_id, hinted_task_id, result_data, error, node_errors,"
-    " cost, progress, request_digest, cancel_reason, is_cancel_confirmed, accepted_ms, running_ms,"
-    " next_poll_ms, lost_responses, lost_running_ms, lost_at_ms, imported_id"
-)
+# In the order of Task's members, so that a row is decoded by place; the two are read where they are needed.
+TASK_COLUMNS = ", ".join(name for name in Task._fields if name not in {"queue_position", "is_truncated"})
 JSON_COLUMNS = frozenset(
     {"node_info", "run_options", "metadata", "result_data", "error", "node_errors", "cost", "progress"}
 )
@@ -149,6 +144,10 @@ SELECT_COUNTS = """
     SELECT status, account, instance_type, sum(n) AS n FROM task_counts
     WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')
     GROUP BY status, account, instance_type HAVING sum(n) > 0
+"""
+COUNT_ACTIVE = """
+    SELECT coalesce(sum(n), 0) FROM task_counts WHERE status IN ('SUBMITTING', 'QUEUED', 'RUNNING')
+        AND account = :account AND instance_type = :instance_type
 """
 SELECT_ACCOUNTS = "SELECT * FROM accounts"
 SELECT_LIMITERS = "SELECT * FROM submit_limiters"
@@ -299,7 +298,7 @@ VALUE_BYTES = (
 PAGE_COLUMNS = TASK_COLUMNS.replace(
     " node_info,", f" CASE WHEN {VALUE_BYTES} > :short THEN '[]' ELSE node_info END AS node_info,"
 ).replace(" result_data,", f" CASE WHEN {VALUE_BYTES} <= :short THEN result_data END AS result_data,") + (
-    f", {VALUE_BYTES} AS value_bytes, {VALUE_BYTES} > :short AS is_truncated"
+    f", {QUEUE_POSITION}, {VALUE_BYTES} AS value_bytes, {VALUE_BYTES} > :short AS is_truncated"
 )
 SELECT_VALUES = """
     SELECT seq, node_info, result_data FROM tasks
@@ -312,7 +311,7 @@ def select_page(*, filters: tuple[str, ...]) -> str:
     before = CREATED_BEFORE_SEQ if "created_before" in filters else ":before"
     conditions = " AND ".join([f"seq < {before}", *(PAGE_FILTERS[name] for name in filters)])
     return f"""
-        SELECT {PAGE_COLUMNS}, {QUEUE_POSITION} FROM tasks WHERE {conditions}
+        SELECT {PAGE_COLUMNS} FROM tasks WHERE {conditions}
         ORDER BY seq DESC LIMIT :limit
     """
 

@@ -181,6 +181,18 @@ async def test_tasks_that_started_at_once_come_back_in_their_order(database: Dat
     assert await claimed(database, slots=4) == ["task-1", "task-2", "task-3", "task-4"]
 
 
+@pytest.mark.sqlite_only
+async def test_a_task_that_starts_at_once_enters_no_queue(database: Database) -> None:
+    statements: list[str] = []
+    await sqlite_file(database).writer.set_trace_callback(statements.append)
+    task = await add(database)
+    assert not [each for each in statements if each.startswith("UPDATE tasks SET status")]
+    await database.store(task.id, accepted())
+    await sqlite_file(database).writer.set_trace_callback(lambda _: None)
+    different = set(statements)  # one that has triggers is shown again for each of them
+    assert len(different) <= 12  # each is made for every submit
+
+
 async def test_a_task_past_max_pending_is_not_stored(database: Database) -> None:
     await add_waiting(database, 1)
     await add_waiting(database, 2)
