@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from db import user_queries as queries
 from db.engine import Connection, Engine, Row
-from models import Principal, User, UserLimits, rfc3339
+from models import NO_LIMITS, Principal, User, UserLimits, rfc3339
 
 MICROS = 1_000_000
+REMEMBERED = 4_096
 
 
 class QuotaUsed(StrEnum):
@@ -34,14 +36,33 @@ class UsageRow:
     run_ms: int
 
 
+# A user's row is read for every request; what is decoded from its texts depends on nothing else.
+
+
+@lru_cache(REMEMBERED)
+def _limits(text: str) -> UserLimits:
+    return UserLimits(**json.loads(text))
+
+
+@lru_cache(REMEMBERED)
+def _webapp_ids(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+@lru_cache(REMEMBERED)
+def _principal(
+    name: str, own: UserLimits, defaults: UserLimits, webapp_ids: tuple[str, ...] | None
+) -> Principal:
+    return Principal(name, own.with_defaults(defaults), None if webapp_ids is None else frozenset(webapp_ids))
+
+
 def _user(row: Row) -> User:
-    webapp_ids = json.loads(row["webapp_ids"]) if row["webapp_ids"] is not None else None
     return User(
         name=row["name"],
         created_at=row["created_at"],
         expires_ms=row["expires_ms"],
-        limits=UserLimits(**json.loads(row["limits"])),
-        webapp_ids=None if webapp_ids is None else tuple(webapp_ids),
+        limits=_limits(row["limits"]),
+        webapp_ids=_webapp_ids(row["webapp_ids"]),
     )
 
 
@@ -85,13 +106,8 @@ class UserRows:
 
     def principal(self, name: str, user: User | None) -> Principal:
         """The user of this name, with the limits that apply."""
-        own = user.limits if user else UserLimits()
-        webapp_ids = user.webapp_ids if user else None
-        return Principal(
-            name,
-            own.with_defaults(self._defaults),
-            None if webapp_ids is None else frozenset(webapp_ids),
-        )
+        own = user.limits if user else NO_LIMITS
+        return _principal(name, own, self._defaults, user.webapp_ids if user else None)
 
     async def all(self) -> list[User]:
         return [_user(row) for row in await self._engine.scan(queries.SELECT_USERS)]
