@@ -4,8 +4,9 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
+from http.client import HTTPConnection
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from tasks.submit_limiter import AccountLimits, SubmitPlanner
 FEW_ROWS = 10
 USERS = {"one user": 1, "1,000 users": 1_000}
 COUNT = 60
+PAGES = 10
 CLAIMS = 20
 PAGE_MS, CLAIM_MS, HEALTH_RATIO, FILTER_MS = 50, 20, 1.5, 50
 ACCOUNT = AccountLimits("default", "https://www.runninghub.cn", "fingerprint", max_concurrent=10**6)
@@ -49,9 +51,10 @@ def measure(scale: Scale) -> Findings:
                 "health, many rows": partial(_p50_ms, large, "/health"),
             },
         )
-        filtered = {query: _p50_ms(large, f"/tasks?{query}", 10) for query in _queries()}
-    pages = {name: _waiting_page(scale, users) for name, users in USERS.items()}
-    claims = {name: _claim_ms(scale, users) for name, users in USERS.items()}
+        filtered = _filtered_ms(large)
+    waiting = {name: _waiting_ms(scale, users) for name, users in USERS.items()}
+    pages = {name: page_ms for name, (page_ms, _) in waiting.items()}
+    claims = {name: claim_ms for name, (_, claim_ms) in waiting.items()}
     return _findings(rounds, scale, filtered, pages, claims)
 
 
@@ -60,19 +63,41 @@ def _queries() -> Iterable[str]:
         yield "&".join(f"{name}={value}" for name, value in zip(FILTERS, values, strict=True) if value)
 
 
-def _p50_ms(server: Server, path: str, count: int = COUNT) -> float:
-    outcome = run_load(Load(server.url, [("GET", path, None)], count=count))
+def _filtered_ms(server: Server) -> dict[str, float]:
+    """The median time of a page by each query, without a load generator of its own: there are many."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with closing(connection):
+        return {query: _median_ms(connection, f"/tasks?{query}") for query in _queries()}
+
+
+def _median_ms(connection: HTTPConnection, path: str) -> float:
+    times = []
+    for _ in range(PAGES):
+        started = time.perf_counter()
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        times.append((time.perf_counter() - started) * 1000)
+        if response.status != 200:
+            raise RuntimeError(f"{path}: HTTP {response.status}")
+    return median(times)
+
+
+def _p50_ms(server: Server, path: str) -> float:
+    outcome = run_load(Load(server.url, [("GET", path, None)], count=COUNT))
     if outcome.errors:
         raise RuntimeError(f"{path}: {outcome.statuses}")
     return outcome.percentile_ms(50)
 
 
-def _waiting_page(scale: Scale, users: int) -> float:
-    """The p50 of a page of 200 waiting tasks with their places in the queue, read from the database."""
+def _waiting_ms(scale: Scale, users: int) -> tuple[float, float]:
+    """The median time of a page of 200 waiting tasks with their places in the queue, read from the database,
+    and of a claim of the next one, which is written to disk.
+    """
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "waiting.db")
         rows.create_waiting(path, scale.unfinished, users)
-        return asyncio.run(_page_ms(path))
+        return asyncio.run(_page_ms(path)), asyncio.run(_claims_ms(path))
 
 
 async def _page_ms(path: Path) -> float:
@@ -83,14 +108,6 @@ async def _page_ms(path: Path) -> float:
             await database.page(before_seq=2**62, limit=200)
             times.append((time.perf_counter() - started) * 1000)
     return median(times)
-
-
-def _claim_ms(scale: Scale, users: int) -> float:
-    """The median time of a claim of the next task, which is written to disk."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "waiting.db")
-        rows.create_waiting(path, scale.unfinished, users)
-        return asyncio.run(_claims_ms(path))
 
 
 async def _claims_ms(path: Path) -> float:
