@@ -195,8 +195,7 @@ class TaskService:
             raise RunningHubNotConfigured
         require_may_run(principal, submission.target)
         await self._check_webhook_url(submission.webhook_url)
-        key = _scoped_key(principal, submission.idempotency_key)
-        digest = self._secret.digest(submission.text) if key else None
+        key, digest = self._key_and_digest(submission, principal)
         if first := await self._first_with_key(key, digest):
             return first, []
         if await self._database.users.is_budget_used(principal.owner, principal.limits):
@@ -218,7 +217,8 @@ class TaskService:
         if url is None:
             return
         if not self._settings.webhook_secret:
-            raise InvalidRequest("webhook_url requires WEBHOOK_SECRET, which is not set.")
+            problem = "webhook_url requires WEBHOOK_SECRET, which is not set."
+            raise InvalidRequest(problem, errors=[{"loc": ["body", "webhook_url"], "msg": problem}])
         if self._receivers and not await self._receivers.may_send_to(url):
             raise Forbidden("webhook_url is a private address; only WEBHOOK_ALLOW_PRIVATE=true allows it.")
 
@@ -275,15 +275,21 @@ class TaskService:
             raise InvalidNodeInfo("The app and its files are on two hosts; see `errors`.", errors=errors)
         return hosts[0] if hosts else None
 
+    def _key_and_digest(self, submission: Submission, principal: Principal) -> tuple[str | None, str | None]:
+        key = _scoped_key(principal, submission.idempotency_key)
+        return key, self._secret.digest(submission.text) if key else None
+
     async def _first_with_key(self, key: str | None, digest: str | None) -> Task | None:
+        first = await self._stored_with_key(key, digest)
+        return first and (await self._submitter.wait(first.id) or first)
+
+    async def _stored_with_key(self, key: str | None, digest: str | None) -> Task | None:
         first = await self._database.task_by_idempotency_key(key) if key else None
-        if first is None:
-            return None
-        if first.request_digest != digest:
+        if first is not None and first.request_digest != digest:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key came with another body before. Use a new key for a new task."
             )
-        return await self._submitter.wait(first.id) or first
+        return first
 
     async def _validated(self, submission: Submission) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
         """The values to send, and warnings; values that cannot work are refused before they are paid for.
@@ -326,6 +332,8 @@ class TaskService:
                 replace(submission, idempotency_key=f"{idempotency_key}\n{number}", batch=batch)
                 for number, submission in enumerate(submissions)
             ]
+            for submission in submissions:  # before any is paid for: another list may be longer
+                await self._stored_with_key(*self._key_and_digest(submission, principal))
         results = await asyncio.gather(
             *(self.submit(submission, principal) for submission in submissions), return_exceptions=True
         )

@@ -175,6 +175,17 @@ async def test_the_same_key_and_body_is_the_same_task(shared: httpx.AsyncClient,
     assert await board.calls("run") == 1
 
 
+async def test_a_longer_list_with_the_key_of_another_submits_nothing(
+    client: httpx.AsyncClient, board: Board
+) -> None:
+    headers, tasks = {"Idempotency-Key": "k"}, [submission(str(number)) for number in range(3)]
+    first = await client.post("/submit_tasks", json={"tasks": tasks[:1]}, headers=headers)
+    assert [result["status"] for result in first.json()["results"]] == [202]
+    longer = await client.post("/submit_tasks", json={"tasks": tasks}, headers=headers)
+    assert_problem(longer, "idempotency_key_reused", 422)
+    assert await board.calls("run") == 1
+
+
 async def test_a_key_survives_a_restart(service: Service, board: Board) -> None:
     async with service() as client:
         first = await client.post("/submit_task", json=submission(), headers={"Idempotency-Key": "k"})
