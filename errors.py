@@ -45,6 +45,11 @@ class InvalidRequest(AppError):
 
     status_code, code = 422, "invalid_request"
 
+    def __init__(
+        self, message: str, *, errors: list[dict[str, Any]] | None = None, **members: Any
+    ) -> None:  # clients read `errors`: it is never missing
+        super().__init__(message, errors=errors or [{"loc": ["body"], "msg": message}], **members)
+
 
 class InvalidNodeInfo(AppError):
     """A value is not valid for its node, detected here or by RunningHub."""

@@ -7,14 +7,14 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 import uvicorn
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import BeforeValidator
 
 from api.auth import Tokens
 from api.compat.task_end import body_of_format
@@ -30,6 +30,7 @@ from api.dependencies import (
     RateLimiterDep,
     ServicesDep,
     TaskRef,
+    WaitForEnd,
     new_router,
     principal_of,
     rate_limiter_of,
@@ -55,7 +56,6 @@ from api.routers import (
 )
 from api.schemas import (
     NodeInfoRequest,
-    OutputResponse,
     QueryRequest,
     SettleRequest,
     SubmitRequest,
@@ -63,8 +63,11 @@ from api.schemas import (
     TaskPage,
     TaskResponse,
     UploadResponse,
+    UtcTime,
+    empty_is,
     utc_text,
 )
+from api.task_responses import submit_response, task_response, task_responses
 from api.telemetry import TELEMETRY, hide_secrets_in_spans
 from config import VERSION, Settings, load_server_settings, load_settings
 from database import PageFilter
@@ -84,10 +87,9 @@ from errors import (
 from files.upload import open_upload
 from forms.types import Form
 from logs import configure_logging
-from models import Kind, Output, Task, TaskStatus
-from services import Services, ends_in_time, on_stop_signal, running
+from models import Kind, Task, TaskStatus
+from services import ends_in_time, on_stop_signal, running
 from task_service import require_may_run
-from tasks.poll_schedule import expected_seconds
 
 log = logging.getLogger("main")  # also where it runs as __main__
 
@@ -158,29 +160,6 @@ DropEmptyValues = BeforeValidator(lambda values: values and [value for value in 
 router = new_router()
 
 
-async def task_response(services: Services, task: Task) -> TaskResponse:
-    expected = expected_seconds(await services.run_times.of(task))
-    return _response(services, task, expected, await services.outputs.of_task(task))
-
-
-async def task_responses(services: Services, tasks: Sequence[Task]) -> list[TaskResponse]:
-    """The same for a list: what its tasks share is read once."""
-    outputs = await services.outputs.of_tasks(tasks)
-    one_of_each_app = {task.target: task for task in tasks}
-    expected = {
-        target: expected_seconds(await services.run_times.of(task))
-        for target, task in one_of_each_app.items()
-    }
-    return [_response(services, task, expected[task.target], outputs.get(task.id, ())) for task in tasks]
-
-
-def _response(
-    services: Services, task: Task, expected: int | None, outputs: Sequence[Output]
-) -> TaskResponse:
-    shown = [OutputResponse.of(output, services.outputs.link(output)) for output in outputs]
-    return TaskResponse.of(task, expected, services.monitor.waiting(task), shown)
-
-
 @router.post(
     "/get_node_info",
     tags=[FORMS],
@@ -218,7 +197,7 @@ async def upload(
     webapp_id: Annotated[str | None, Query(max_length=64, description="The app it is for.")] = None,
     base_url: Annotated[str | None, Query(max_length=500, description="The RunningHub host.")] = None,
 ) -> UploadResponse:
-    base_url = base_url or await services.tasks.host_of(webapp_id)
+    base_url = (base_url or "").rstrip("/") or await services.tasks.host_of(webapp_id or None)
     await rate_limiter.check(request)
     with rate_limiter.upload_slot(request):
         file = await open_upload(request.headers, request.stream(), max_bytes=services.settings.upload_limit)
@@ -251,20 +230,14 @@ async def submit_task(
     response: Response,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
-    wait: Annotated[
-        float, Query(ge=0, le=60, description="Respond when the task is final, or after so many seconds.")
-    ] = 0,
+    wait: WaitForEnd = 0,
 ) -> SubmitResponse:
     services = services_of(request)
     await rate_limiter_of(request).check(request)
     task, warnings = await services.tasks.submit(body.submission(idempotency_key), principal_of(request))
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
-    warnings = [*body.ignored_members(), *warnings]
-    if not wait:
-        return SubmitResponse.of(task, warnings)
-    task = await services.change_feed.final(task, timeout_s=wait)
-    return SubmitResponse.of(task, warnings, await task_response(services, task))
+    return await submit_response(services, task, [*body.ignored_members(), *warnings], wait_s=wait)
 
 
 @router.post(
@@ -333,9 +306,13 @@ async def list_tasks(
     status: Annotated[list[TaskStatus] | None, DropEmptyValues, Query(description="May repeat.")] = None,
     webapp_id: Annotated[str | None, Query(max_length=64)] = None,
     owner: Annotated[str | None, Query(max_length=255, description="Only this user's tasks.")] = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="RFC 3339, inclusive.")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="RFC 3339, exclusive.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    created_after: Annotated[
+        UtcTime | None, empty_is(None), Query(description="RFC 3339, inclusive.")
+    ] = None,
+    created_before: Annotated[
+        UtcTime | None, empty_is(None), Query(description="RFC 3339, exclusive.")
+    ] = None,
+    limit: Annotated[int, empty_is(50), Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
     reject_unknown_query(request)

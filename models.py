@@ -1,7 +1,7 @@
 """Plain values that several packages share: `Task`, `TaskStatus`, and what is stored with a task."""
 
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -360,6 +360,14 @@ class Balance:
 def utc_now_ms() -> int:
     """Milliseconds since 1970; the one clock of all due times."""
     return int(datetime.now(UTC).timestamp() * 1000)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def milliseconds(time: datetime) -> int:
+    """Since 1970; a part of one is dropped: rounded up, the last moment of the calendar would not exist."""
+    return (time - EPOCH) // timedelta(milliseconds=1)
 
 
 def rfc3339(ms: int) -> str:

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as PathParameter
 
 from api.openapi import problem_responses
@@ -92,6 +92,9 @@ OperatorOnly = Depends(require_operator)
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="With the same body it returns the same task."),
+]
+WaitForEnd = Annotated[
+    float, Query(ge=0, le=60, description="Respond when the task is final, or after so many seconds.")
 ]
 TaskRef = Annotated[str, PathParameter(description="The task's id here, or RunningHub's.", max_length=64)]
 

@@ -3,12 +3,13 @@
 import difflib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,7 +35,7 @@ from errors import (
     WorkflowNotFound,
 )
 from forms.values import sent_value
-from models import Output, OutputState, Task, TaskStatus, WaitCode, WebhookEvent, rfc3339
+from models import Output, OutputState, Task, TaskStatus, WaitCode, WebhookEvent, milliseconds, rfc3339
 from task_service import Submission
 from tasks.account_monitor import Waiting
 
@@ -62,6 +63,21 @@ Id = Annotated[
 # The pattern also refuses half surrogate pairs, which no file can store.
 Name = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=500, pattern=".")]
 SentText = Annotated[str, BeforeValidator(sent_value), Field(max_length=MAX_VALUE_CHARS)]
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+def empty_is(default: object) -> BeforeValidator:
+    """A parameter without a value, `?limit=`, counts as left out: forms and templates send them."""
+    return BeforeValidator(lambda value: default if value == "" else value)
 
 
 class Body(BaseModel):
@@ -124,7 +140,8 @@ MAX_DEADLINE_S = 604_800
 def _bounded_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if (
         value is not None
-        and len(json.dumps(value, ensure_ascii=False).encode(errors="replace")) > MAX_METADATA_BYTES
+        and len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+        > MAX_METADATA_BYTES
     ):
         raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
     return value
@@ -547,7 +564,7 @@ class TaskPage(BaseModel):
 
 def utc_text(time: datetime | None) -> str | None:
     """A time as rows have it: UTC with milliseconds."""
-    return None if time is None else rfc3339(int(time.timestamp() * 1000))
+    return None if time is None else rfc3339(milliseconds(time))
 
 
 class UploadResponse(BaseModel):

@@ -3018,7 +3018,10 @@ export interface operations {
     };
     rerun_task: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Respond when the task is final, or after so many seconds. */
+                wait?: number;
+            };
             header?: {
                 /** @description With the same body it returns the same task. */
                 "idempotency-key"?: string | null;

@@ -316,7 +316,8 @@ class AccountMonitor:
         base_url = base_url or self._accounts.first.base_url
         on_host = self._accounts.on_host(base_url)
         if not on_host:
-            raise InvalidRequest(f"No RunningHub account is configured for {base_url[:200]}.")
+            problem = f"No RunningHub account is configured for {base_url[:200]}."
+            raise InvalidRequest(problem, errors=[{"loc": ["query", "base_url"], "msg": problem}])
         working = [a for a in on_host if self.view.account(a.name).state is not AccountState.KEY_REFUSED]
         return (working or on_host)[0]
 

@@ -16,11 +16,13 @@ from api.dependencies import (
     RateLimiterDep,
     ServicesDep,
     TaskRef,
+    WaitForEnd,
     new_router,
 )
 from api.openapi import TASKS, problem_responses
 from api.problems import Problem, problem_members
 from api.schemas import EXAMPLE_NODE, EXAMPLE_WEBAPP, Body, SubmitRequest, SubmitResponse, SubmitWarning
+from api.task_responses import submit_response
 from errors import (
     AppError,
     DatabaseUnavailable,
@@ -153,12 +155,13 @@ async def rerun_task(
     response: Response,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
+    wait: WaitForEnd = 0,
 ) -> SubmitResponse:
     await rate_limiter.check(request)
     task, warnings = await services.tasks.rerun(task_id, principal, idempotency_key=idempotency_key)
     background.add_task(services.poller.wake_async)
     response.headers["Location"] = f"/tasks/{task.id}"
-    return SubmitResponse.of(task, warnings)
+    return await submit_response(services, task, warnings, wait_s=wait)
 
 
 @router.delete(

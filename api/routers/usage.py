@@ -7,12 +7,14 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.dependencies import PrincipalDep, ServicesDep, new_router
 from api.openapi import USERS, problem_responses
+from api.schemas import UtcTime, empty_is
 from db.user_rows import MICROS, UsageRow
 from errors import DatabaseUnavailable, InvalidRequest
+from models import milliseconds
 
 # As far as JavaScript's dates reach.
 LAST_MS = 8_640_000_000_000_000
@@ -26,7 +28,7 @@ def _day_as_time(value: object) -> object:
     return f"{value}T00:00:00Z" if is_day else value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_day_as_time)] | None
+Moment = Annotated[UtcTime | None, empty_is(None), BeforeValidator(_day_as_time)]
 
 
 class GroupBy(StrEnum):
@@ -87,7 +89,7 @@ async def get_usage(
 
 
 def _ms(time: datetime | None, default: int) -> int:
-    return default if time is None else int(time.timestamp() * 1000)
+    return default if time is None else milliseconds(time)
 
 
 def _of_group(row: UsageRow) -> UsageOfGroup:

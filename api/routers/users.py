@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import Path as PathParameter
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import BODY_ERRORS, OperatorOnly, ServicesDep, new_router
 from api.openapi import USERS, problem_responses
-from api.schemas import Body, Id, Time
+from api.schemas import Body, Id, Time, UtcTime
 from errors import DatabaseUnavailable, Forbidden, InvalidRequest, UserExists, UserNotFound
-from models import User, UserLimits, rfc3339
+from models import User, UserLimits, milliseconds, rfc3339
 from users.tokens import new_token, token_hash
 
 MAX_WEBAPPS = 1000
@@ -41,7 +41,7 @@ class Limits(Body):
 class UserChanges(Body):
     """What is left out stays as it is."""
 
-    expires_at: AwareDatetime | None = Field(None, description="When the token expires; null: never.")
+    expires_at: UtcTime | None = Field(None, description="When the token expires; null: never.")
     limits: Limits | None = Field(None, description="A limit that is null again follows the setting.")
     webapp_ids: Annotated[list[Id], Field(max_length=MAX_WEBAPPS)] | None = Field(
         None, description="The only apps that the user may run; null: every app."
@@ -182,4 +182,4 @@ def _not_found() -> UserNotFound:
 
 
 def _ms(time: datetime | None) -> int | None:
-    return None if time is None else int(time.timestamp() * 1000)
+    return None if time is None else milliseconds(time)

@@ -34,6 +34,7 @@ async def test_a_webhook_url_without_a_secret_is_refused_and_names_the_setting(t
     problem = response.json()
     assert (response.status_code, problem["code"]) == (422, "invalid_request")
     assert "WEBHOOK_SECRET" in problem["detail"]
+    assert problem["errors"] == [{"loc": ["body", "webhook_url"], "msg": problem["detail"]}]
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/x", "no address", "https://example.com/#a", ""])

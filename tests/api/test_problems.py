@@ -189,7 +189,8 @@ async def test_bytes_that_are_no_text_are_422(http: httpx.AsyncClient, content: 
 async def test_a_broken_multipart_body_is_422(http: httpx.AsyncClient) -> None:
     answer = await http.post("/upload", content=b"x", headers={"Content-Type": "multipart/form-data"})
     assert answer.status_code == 422
-    assert answer.json() == invalid("The request could not be read: Missing boundary in multipart.")
+    problem = "The request could not be read: Missing boundary in multipart."
+    assert answer.json() == invalid(problem, errors=[{"loc": ["body"], "msg": problem}])
 
 
 async def test_an_unknown_route_is_not_found(http: httpx.AsyncClient) -> None:

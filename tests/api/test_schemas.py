@@ -1,10 +1,12 @@
 """Request and response bodies."""
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from api.schemas import MAX_SHOWN_CHARS, MAX_WARNINGS, SubmitRequest
+from api.schemas import MAX_METADATA_BYTES, MAX_SHOWN_CHARS, MAX_WARNINGS, SubmitRequest
 
 
 def ignored(**members: Any) -> list[dict[str, Any]]:
@@ -41,3 +43,14 @@ def test_a_body_of_many_unknown_members_causes_few_short_warnings() -> None:
     found = ignored(**{f"{number}{'x' * 500}": 1 for number in range(1000)})
     assert len(found) == MAX_WARNINGS
     assert {len(each["fieldName"]) for each in found} == {MAX_SHOWN_CHARS}
+
+
+def test_metadata_is_measured_as_a_client_sends_it() -> None:
+    # `{"tags":["x","x",…]}` without spaces: 4,096 bytes.
+    tags = ["x"] * 1020 + ["xxx"]
+    body = {"webappId": "1", "nodeInfoList": [], "metadata": {"tags": tags}}
+    assert len(json.dumps(body["metadata"], separators=(",", ":"))) == MAX_METADATA_BYTES
+    SubmitRequest.model_validate(body)
+    tags[0] = "xx"
+    with pytest.raises(ValidationError, match="must be at most 4096 bytes"):
+        SubmitRequest.model_validate(body)

@@ -75,6 +75,20 @@ async def test_a_name_has_few_kinds_of_characters(served: Served, name: Any) -> 
     assert found == (422, "invalid_request")
 
 
+@pytest.mark.parametrize("expires_at", ["0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"])
+async def test_a_time_that_utc_does_not_have_is_refused(served: Served, expires_at: str) -> None:
+    body = {"name": "ann", "expires_at": expires_at}
+    assert await code(served, OPERATOR_TOKEN, "POST", "/users", json=body) == (422, "invalid_request")
+    assert (await served.call(OPERATOR_TOKEN, "GET", "/users")).json() == {"users": []}
+
+
+async def test_the_last_moment_of_the_calendar_is_a_time(served: Served) -> None:
+    body = {"name": "ann", "expires_at": "9999-12-31T23:59:59.9999999Z"}
+    created = await served.call(OPERATOR_TOKEN, "POST", "/users", json=body)
+    assert created.json()["expires_at"].startswith("9999-12-31T23:59:59.99")
+    assert (await served.call(OPERATOR_TOKEN, "GET", "/users")).status_code == 200
+
+
 async def test_a_name_is_used_once_and_an_unknown_one_is_not_found(served: Served) -> None:
     await served.create_user("ann")
     again = await code(served, OPERATOR_TOKEN, "POST", "/users", json={"name": "ann"})

@@ -147,6 +147,8 @@ async def test_tasks_are_filtered_by_status_and_app(client: httpx.AsyncClient) -
         ("limit=201", ["query", "limit"]),
         ("status=DONE", ["query", "status", 0]),
         ("cursor=x", ["query", "cursor"]),
+        ("created_after=0001-01-01T00:00:00%2B10:00", ["query", "created_after"]),
+        ("created_before=9999-12-31T23:59:59-10:00", ["query", "created_before"]),
     ],
 )
 async def test_a_list_query_that_does_not_fit_is_refused(
@@ -155,6 +157,22 @@ async def test_a_list_query_that_does_not_fit_is_refused(
     assert (await shared.get("/tasks?limit=200")).status_code == 200
     response = await shared.get(f"/tasks?{query}")
     assert_problem(response, "invalid_request", 422, errors=[{"loc": loc, "msg": TEXT}])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tasks?status=&webapp_id=&owner=&created_after=&created_before=&limit=&cursor=",
+        "/webapps?source=used&limit=&cursor=",
+        "/usage?from=&to=",
+    ],
+)
+async def test_a_parameter_without_a_value_counts_as_left_out(shared: httpx.AsyncClient, path: str) -> None:
+    response = await shared.get(path)
+    assert (response.status_code, response.json()) == (
+        200,
+        (await shared.get(path.partition("?")[0])).json(),
+    )
 
 
 async def test_an_unknown_query_parameter_of_a_list_is_refused(shared: httpx.AsyncClient) -> None:

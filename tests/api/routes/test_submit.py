@@ -186,6 +186,14 @@ async def test_a_longer_list_with_the_key_of_another_submits_nothing(
     assert await board.calls("run") == 1
 
 
+async def test_a_rerun_can_wait_for_its_end_too(client: httpx.AsyncClient) -> None:
+    first = await submit(client)
+    await until(client, first["task_id"], "SUCCESS")
+    response = await client.post(f"/tasks/{first['task_id']}/rerun", params={"wait": 30})
+    assert response.status_code == 202
+    assert response.json()["status"] == response.json()["task"]["status"] == "SUCCESS"
+
+
 async def test_a_key_survives_a_restart(service: Service, board: Board) -> None:
     async with service() as client:
         first = await client.post("/submit_task", json=submission(), headers={"Idempotency-Key": "k"})
