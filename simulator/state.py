@@ -198,6 +198,15 @@ class State:
         self._release_slot(task)
         return True
 
+    def finish_tasks(self) -> list[Task]:
+        """End all tasks that are queued or running as if their time had passed."""
+        now = self.clock()
+        ended = [task for task in self.tasks.values() if task.ends > now]
+        for task in ended:
+            task.runs_from, task.ends = min(task.runs_from, now), now
+            self._release_slot(task)
+        return ended
+
     def counters(self) -> dict[str, Any]:
         """How often each call was made and what came of the runs."""
         return {

@@ -31,6 +31,15 @@ async def test_a_cancelled_task_frees_its_slot_and_has_no_reason(client: httpx.A
     await start(client)
 
 
+async def test_what_is_queued_or_running_can_be_ended_at_once(client: httpx.AsyncClient) -> None:
+    await switch(client, slots=1, queue_time=3600, run_time=3600)
+    task_id = await start(client)
+    assert (await poll(client, task_id))["code"] == 813
+    assert (await client.post("/simulator/finish")).json()["active"] == 0
+    assert (await poll(client, task_id))["code"] == 0
+    await start(client)
+
+
 async def test_cancelling_after_the_end_changes_nothing(client: httpx.AsyncClient, clock: Clock) -> None:
     task_id = await start(client)
     clock.now += 60

@@ -47,6 +47,10 @@ AT_REST = """(async () => {
     await Promise.allSettled(moving().map((animation) => animation.finished));
   } while (moving().length);
 })()"""
+# Only what is read of axe's report is put together; the styles are in the page already.
+AXE = """([within, rules]) =>
+  axe.run(within ?? document, { resultTypes: ['violations'], preload: false, ...rules })"""
+CONTRAST = {"runOnly": ["color-contrast"]}
 # One transparent pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
@@ -112,11 +116,22 @@ class Visit:
             assert found
             self.errors.remove(found[0])
 
-    def check_accessibility(self) -> None:
+    def check_accessibility(self, within: str | None = None) -> None:
+        """By axe: the whole page, or what has been opened `within` a page that was checked before."""
+        self._check_by_axe(within, {})
+
+    def check_accessibility_in_both_schemes(self, within: str | None = None) -> None:
+        """Light, then dark: the scheme changes colours alone, so that only contrast is checked twice."""
+        self.check_accessibility(within)
+        self.page.emulate_media(color_scheme="dark")
+        self._check_by_axe(within, CONTRAST)
+        self.page.emulate_media(color_scheme="light")
+
+    def _check_by_axe(self, within: str | None, rules: dict[str, Any]) -> None:
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate((VENDOR / "axe.min.js").read_text())
         self.page.evaluate(AT_REST)
-        found = self.page.evaluate("axe.run()")["violations"]
+        found = self.page.evaluate(AXE, [within, rules])["violations"]
         assert [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]] == []
 
     def check(self) -> None:
@@ -198,6 +213,11 @@ def open_page(browser: Browser, simulator: Running) -> Iterator[Visits]:
         visits.check()
     finally:
         visits.close()
+
+
+def finish_tasks(simulator: Running) -> None:
+    """What is queued or running has ended: a test sees it running for as long as it needs."""
+    httpx.post(f"{simulator.url}/simulator/finish").raise_for_status()
 
 
 def switch(simulator: Running, **switches: Any) -> None:

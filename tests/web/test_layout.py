@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.processes import Running
-from tests.web.conftest import ALWAYS_FAILS, IMAGE_TO_IMAGE, PHONE, TEXT_TO_IMAGE, Visits
+from tests.web.conftest import ALWAYS_FAILS, DESKTOP, IMAGE_TO_IMAGE, PHONE, TEXT_TO_IMAGE, Visits
 
 pytestmark = pytest.mark.processes
 
@@ -46,49 +46,55 @@ def test_nothing_is_wider_than_the_screen(
     assert heading["height"] == 80
 
 
-@pytest.mark.parametrize("viewport", [{"width": 1440, "height": 900}, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_in_any_state(
-    open_page: Visits, service: Running, scheme: Any, viewport: dict[str, int]
+    open_page: Visits, service: Running, viewport: dict[str, int]
 ) -> None:
     is_phone = viewport == PHONE
-    visit = open_page(service, color_scheme=scheme, viewport=viewport)
+    visit = open_page(service, viewport=viewport)
+    check = visit.check_accessibility_in_both_schemes
     expect(visit.page.locator(".card").first).to_be_visible()
-    visit.check_accessibility()
+    check()
     visit.open_app(IMAGE_TO_IMAGE)
-    visit.check_accessibility()
+    check()
     visit.page.get_by_label("Steps 1 – 60", exact=True).fill("x")
     visit.run()
-    visit.check_accessibility()
+    check(".form-panel")
     for menu in (".issues", ".batch", ".presets"):
         visit.page.click(f"{menu} .menu-button")
-        visit.check_accessibility()
+        check(menu)
         visit.page.keyboard.press("Escape")
     visit.page.click("#reset")
     visit.page.click(".code-button")
-    visit.check_accessibility()
+    check("#code")
     visit.page.keyboard.press("Escape")
     visit.run()
     visit.expect_status("SUCCESS")
     if is_phone:
         visit.show_tab("Result")
     visit.expect_picture()
-    visit.check_accessibility()
+    check()
     visit.page.click("#task-body .picture")
-    visit.check_accessibility()
+    check("#viewer")
     visit.page.keyboard.press("Escape")
     if is_phone:
         visit.show_tab("History")
-        visit.check_accessibility()
+        check()
         visit.show_tab("Form")
     visit.open_app(ALWAYS_FAILS)
     visit.run()
     visit.expect_status("FAILED")
     if is_phone:
         visit.show_tab("Result")
-    visit.check_accessibility()
-    lightness = visit.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
-    assert (int(lightness) < 60) is (scheme == "dark")
+    check()
+
+
+def test_the_scheme_of_the_system_is_followed(open_page: Visits, service: Running) -> None:
+    visit = open_page(service, color_scheme="dark")
+    lightness = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
+    assert visit.page.evaluate(lightness) < 60
+    visit.page.emulate_media(color_scheme="light")
+    assert visit.page.evaluate(lightness) > 200
 
 
 @pytest.mark.parametrize(("options", "minimum"), [({}, 24), ({"viewport": PHONE, "has_touch": True}, 44)])

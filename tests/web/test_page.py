@@ -19,6 +19,7 @@ from tests.web.conftest import (
     TEXT_TO_IMAGE,
     WITH_PASSWORD,
     Visits,
+    finish_tasks,
     switch,
 )
 
@@ -71,7 +72,7 @@ def test_the_first_field_of_every_app_is_in_view(
 
 
 def test_run_does_not_move_the_page(open_page: Visits, service: Running, simulator: Running) -> None:
-    switch(simulator, run_time=3)
+    switch(simulator, run_time=60)
     visit = open_page(service)
     visit.open_app(IMAGE_TO_IMAGE)
     where = """() => [scrollY, document.querySelector('.form-scroll').scrollTop,
@@ -82,6 +83,7 @@ def test_run_does_not_move_the_page(open_page: Visits, service: Running, simulat
     visit.run()
     visit.expect_status("RUNNING")
     assert visit.page.evaluate(where) == before
+    finish_tasks(simulator)
     visit.expect_picture()
     assert visit.page.evaluate(where) == before
 
@@ -228,7 +230,7 @@ def test_the_gallery_is_sorted_searched_and_continued(open_page: Visits, service
 def test_the_end_is_told_outside_a_hidden_page(
     open_page: Visits, service: Running, simulator: Running
 ) -> None:
-    switch(simulator, run_time=4)
+    switch(simulator, run_time=60)
     visit = open_page(service, permissions=["notifications"])
     visit.page.add_init_script(
         "window.told = [];"
@@ -244,6 +246,7 @@ def test_the_end_is_told_outside_a_hidden_page(
     expect(visit.page.locator(".notify")).to_have_attribute("aria-pressed", "true")
     # As another tab in front does; the page lets go of its stream and reads the task when it is back.
     visit.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    finish_tasks(simulator)
     expect(visit.page).to_have_title(re.compile("^Done"))
     title, body = visit.page.evaluate("told")
     assert title.startswith("Done")
@@ -279,7 +282,7 @@ def test_a_running_task_shows_what_is_left_and_then_that_it_is_late(
 def test_a_reload_in_the_middle_loses_nothing(
     open_page: Visits, service: Running, simulator: Running
 ) -> None:
-    switch(simulator, run_time=5)
+    switch(simulator, run_time=60)
     visit = open_page(service)
     visit.open_app(TEXT_TO_IMAGE)
     prompt = visit.page.get_by_label(PROMPT)
@@ -289,6 +292,7 @@ def test_a_reload_in_the_middle_loses_nothing(
     visit.page.reload()
     visit.expect_status("RUNNING")
     expect(prompt).to_have_value("a lighthouse")
+    finish_tasks(simulator)
     visit.expect_picture()
 
 
