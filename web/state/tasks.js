@@ -10,7 +10,8 @@ import { appName } from './apps.js';
 import { onBack } from './connection.js';
 
 const PAGE = 50;
-const SEARCH_PAGE = 200;
+// Further pages are larger: whoever scrolls through thousands of tasks waits a quarter as often.
+const NEXT_PAGE = 200;
 const SEARCHED_AT_ONCE = 2_000;
 const ENOUGH_FOUND = 30;
 const REFRESH_MS = 2_000;
@@ -89,7 +90,7 @@ export async function loadMore() {
   const isSearching = search.value.trim() !== '';
   const end = listed.value.length + SEARCHED_AT_ONCE;
   const found = shownTasks.value.length;
-  do await readPage({ isNextPage: true, limit: isSearching ? SEARCH_PAGE : PAGE });
+  do await readPage({ isNextPage: true, limit: NEXT_PAGE });
   while (
     isSearching &&
     cursor.value &&

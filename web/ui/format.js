@@ -3,6 +3,27 @@
 import { daysAgo } from '../logic/time.js';
 import { locale, t } from './i18n.js';
 
+// Formatters are slow to make: one for each language, not one for each row of a list that is scrolled.
+const formatters = (create) => {
+  const made = {};
+  return () => (made[locale()] ??= create(locale()));
+};
+const datesAs = (options) => formatters((language) => new Intl.DateTimeFormat(language, options));
+const numbersAs = (options) => formatters((language) => new Intl.NumberFormat(language, options));
+
+const asClockTime = datesAs({ hour: '2-digit', minute: '2-digit', hour12: false });
+const asDateTime = datesAs({
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  hour12: false,
+});
+const asShortDay = datesAs({ month: 'short', day: 'numeric', timeZone: 'UTC' });
+const asWeekday = datesAs({ weekday: 'short', month: 'short', day: 'numeric' });
+const asAmount = numbersAs({ maximumFractionDigits: 4 });
+const asCompact = numbersAs({ notation: 'compact' });
+
 /** 75 → "1 min 15 s", below a minute "12 s". */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
@@ -24,25 +45,12 @@ export function timeLeft(seconds) {
   return t('left', { time: duration(Math.ceil(seconds / step) * step) });
 }
 
-export const clockTime = (time) =>
-  new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit', hour12: false }).format(
-    new Date(time),
-  );
+export const clockTime = (time) => asClockTime().format(new Date(time));
 
-export const dateTime = (time) =>
-  new Intl.DateTimeFormat(locale(), {
-    month: 'short',
-    day: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    hour12: false,
-  }).format(new Date(time));
+export const dateTime = (time) => asDateTime().format(new Date(time));
 
 /** A UTC day such as `2026-11-24`. */
-export const shortDay = (day) =>
-  new Intl.DateTimeFormat(locale(), { month: 'short', day: 'numeric', timeZone: 'UTC' }).format(
-    new Date(`${day}T00:00:00Z`),
-  );
+export const shortDay = (day) => asShortDay().format(new Date(`${day}T00:00:00Z`));
 
 /** "Today", "Yesterday", else the date. */
 export function dayName(day) {
@@ -50,15 +58,12 @@ export function dayName(day) {
   if (ago === 0) return t('today');
   if (ago === 1) return t('yesterday');
   const [year, month, date] = day.split('-').map(Number);
-  const options = { weekday: 'short', month: 'short', day: 'numeric' };
-  return new Intl.DateTimeFormat(locale(), options).format(new Date(year, month - 1, date));
+  return asWeekday().format(new Date(year, month - 1, date));
 }
 
-export const amount = (value) =>
-  new Intl.NumberFormat(locale(), { maximumFractionDigits: 4 }).format(Number(value));
+export const amount = (value) => asAmount().format(Number(value));
 
-export const compact = (value) =>
-  new Intl.NumberFormat(locale(), { notation: 'compact' }).format(Number(value));
+export const compact = (value) => asCompact().format(Number(value));
 
 export function fileSize(bytes) {
   const units = ['B', 'kB', 'MB', 'GB'];
