@@ -1,6 +1,7 @@
 // Owns every call to the service, through the client package. Nothing else on the page knows a route.
 
 import { createGateway } from '../vendor/gateway.js';
+import { isUserToken } from '../logic/tokens.js';
 import { remember, remembered } from './storage.js';
 
 const POSSIBLE_TOKEN = /^[\x21-\x7e]+$/;
@@ -28,6 +29,7 @@ export function onReachable(report) {
 }
 
 export const hasToken = () => Boolean(remembered('token'));
+export const hasUserToken = () => isUserToken(remembered('token'));
 export const isPossibleToken = (text) => POSSIBLE_TOKEN.test(text);
 export const setToken = (token) => remember('token', token);
 

@@ -1,6 +1,14 @@
 // Owns whether the service can be reached, and what is known of it: health, accounts, the access token.
 
-import { getAccounts, getHealth, hasToken, onReachable, onUnauthorized, setToken } from '../service/api.js';
+import {
+  getAccounts,
+  getHealth,
+  hasToken,
+  hasUserToken,
+  onReachable,
+  onUnauthorized,
+  setToken,
+} from '../service/api.js';
 import { computed, signal } from '../ui/html.js';
 
 const RETRY_MS = 2_000;
@@ -10,8 +18,8 @@ const FORBIDDEN = 403;
 export const isReachable = signal(true);
 export const health = signal(null);
 export const accounts = signal([]);
-/** Whether this browser's token is the operator's, by what it may see; null while that is not known. */
-export const isOperator = signal(null);
+/** Whether this browser's token is the operator's, by its form or by what it may see; null while that is not known. */
+export const isOperator = signal(hasUserToken() ? false : null);
 /** The token dialog while it is open: `{wasRefused, resolve}`. */
 export const tokenRequest = signal(null);
 /** Whether a call was refused for want of a token and the dialog was dismissed. */
@@ -65,6 +73,7 @@ function requestToken(wasRefused) {
 export function giveToken(token) {
   setToken(token);
   isTokenKept.value = true;
+  isOperator.value = hasUserToken() ? false : null;
   endTokenRequest(true);
 }
 
@@ -85,8 +94,9 @@ export function forgetToken() {
   location.reload();
 }
 
-/** The accounts, for the operator; a user's token may not see them. */
+/** The accounts, for the operator; a user's token may not see them, and does not ask for them. */
 export async function readAccounts({ isForced = false } = {}) {
+  if (isOperator.value === false) return;
   if (!isForced && Date.now() - accountsReadAt < ACCOUNTS_AGE_MS) return;
   accountsReadAt = Date.now();
   try {

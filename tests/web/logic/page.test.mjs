@@ -8,6 +8,7 @@ import { matchesSearch, promptOf } from '../../../web/logic/prompts.js';
 import { appRoute, parseRoute, taskRoute } from '../../../web/logic/routes.js';
 import { snippetOf } from '../../../web/logic/snippets.js';
 import { fingerprintOf, submissionOf } from '../../../web/logic/submission.js';
+import { isUserToken } from '../../../web/logic/tokens.js';
 import { operatorTexts } from '../../../web/operator/texts.js';
 import { texts as firstTexts } from '../../../web/ui/texts.js';
 
@@ -35,6 +36,15 @@ for (const text of [
 ]) {
   test(`the app of ${text.trim()}`, () => assert.equal(webappIdIn(text), '1992755951447109633'));
 }
+
+for (const [token, isUser] of [
+  ['rhg_x1J9', true],
+  ['eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl', true],
+  ['sesame', false],
+  ['a.b.c', false],
+  [null, false],
+])
+  test(`whose token is ${token}`, () => assert.equal(isUserToken(token), isUser));
 
 test('a name is no id', () => assert.equal(webappIdIn('flux 2'), null));
 
