@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 from opentelemetry import trace
 
 from errors import RunningHubTimeout, RunningHubUnavailable
@@ -39,6 +39,7 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_REPLY_VALUES = 200_000
 # Of a reply that is packed although that was not asked for: unpacking takes time on the event loop, too.
 MAX_UNPACKED_BYTES = MAX_REPLY_BYTES // 4
+ADDRESSES = 256
 # How a response is summed up where none arrived.
 NO_ANSWER = "no answer"
 
@@ -91,12 +92,54 @@ def create_client(
     connections: int = FREE_CONNECTIONS,
 ) -> httpx.AsyncClient:
     """httpx over aiohttp's connections: httpx's own pool slows down with the number of requests in flight."""
-    return HttpxAiohttpClient(
+    return _Client(
         verify=_certificates(),
         timeout=httpx.Timeout(timeout_s, connect=_connect_timeout_s(timeout_s), pool=timeout_s * 0.9),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_S),
         follow_redirects=False,
     )
+
+
+class _NoCookies(httpx.Cookies):
+    """Looking for cookies in a response takes longer than reading it."""
+
+    def extract_cookies(self, response: httpx.Response) -> None: ...
+
+
+class _Transport(AiohttpTransport):
+    def get_client(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self.limits.max_connections or 0,
+            keepalive_timeout=self.limits.keepalive_expiry or KEEPALIVE_S,
+            ssl=self.ssl_context,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class _Client(HttpxAiohttpClient):
+    """Keeps no cookies: all accounts share it, and one's must not be sent with another's calls."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._cookies = _NoCookies()
+
+    # The hooks by which HttpxAiohttpClient itself brings in aiohttp; a transport that is passed to httpx
+    # would turn off the proxies of the environment.
+    def _init_transport(  # type: ignore[override]
+        self, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any
+    ) -> httpx.AsyncBaseTransport:
+        return transport or _Transport(**options)
+
+    def _init_proxy_transport(  # type: ignore[override]
+        self, proxy: httpx.Proxy, **options: Any
+    ) -> httpx.AsyncBaseTransport:
+        return _Transport(proxy=proxy, **options)
+
+
+# Parsing an address takes longer than the rest of a request; a host has few that are called often.
+@functools.lru_cache(ADDRESSES)
+def _url(address: str) -> httpx.URL:
+    return httpx.URL(address)
 
 
 @functools.cache
@@ -268,7 +311,7 @@ class RunningHubClient:
         """Only the headers RunningHub asks for, which also costs less than the client's own merging."""
         return httpx.Request(
             method,
-            self._base_url + path,
+            _url(self._base_url + path),
             params=params,
             json=json,
             content=content,
