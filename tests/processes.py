@@ -2,7 +2,7 @@
 
 with start_simulator(run_time=0.3) as simulator:
     with start_service(simulator.url, tmp_path / "tasks.db") as service:
-        httpx.get(f"{service.url}/health")
+        http_client.get(f"{service.url}/health")
 """
 
 import http.client

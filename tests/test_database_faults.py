@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from simulator.apps import TEXT_TO_IMAGE
+from tests.http_client import http_client
 from tests.processes import STOP_TIMEOUT_S, Running, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -215,7 +216,7 @@ def test_the_service_stops_in_time_while_the_file_is_locked_and_a_paid_call_hang
     assert "a paid call's outcome is not stored yet" in logged_since(idle, 0)
     assert task["task_id"] in logged_since(idle, 0)
     with start_service(str(idle.simulator.base_url), idle.database) as again:
-        found = httpx.get(f"{again.url}/tasks/{task['task_id']}").json()
+        found = http_client.get(f"{again.url}/tasks/{task['task_id']}").json()
     assert found["status"] == "SUBMIT_UNKNOWN"
 
 

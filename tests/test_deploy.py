@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.http_client import http_client
 from tests.processes import ROOT, Running, free_port, start_program, start_service, start_simulator
 
 TOKEN = "a-token-for-the-tests-of-proxies"
@@ -181,6 +182,6 @@ def test_an_upload_passes_through_and_one_that_is_too_large_gets_the_service_s_o
 # Caddy does this by itself, where it has a certificate.
 @pytest.mark.parametrize("proxied", ["nginx"], indirect=True)
 def test_plain_http_is_redirected(proxied: Proxied) -> None:
-    redirected = httpx.get(f"{proxied.plain_url}/tasks?limit=1", follow_redirects=False)
+    redirected = http_client.get(f"{proxied.plain_url}/tasks?limit=1", follow_redirects=False)
     assert redirected.status_code == 301
     assert redirected.headers["Location"] == "https://127.0.0.1/tasks?limit=1"

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
@@ -21,6 +20,7 @@ from config import ServerSettings, Settings
 from errors import AppError
 from main import create_app
 from models import TaskStatus
+from tests.http_client import http_client
 from tests.processes import ROOT, Running, clean_environment, start_service, start_simulator
 from transitions import TRANSITIONS
 
@@ -154,7 +154,7 @@ def type_in(
 
 
 def newest_task(service: Running) -> dict[str, Any]:
-    task: dict[str, Any] = httpx.get(f"{service.url}/tasks?limit=1").json()["tasks"][0]
+    task: dict[str, Any] = http_client.get(f"{service.url}/tasks?limit=1").json()["tasks"][0]
     return task
 
 
@@ -188,14 +188,14 @@ def test_the_snippet_for_pages_shows_a_result(page: str, service: Running, tmp_p
 
     status, url = printed.split()
     assert status == newest_task(service)["status"] == "SUCCESS"
-    assert httpx.get(url).headers["Content-Type"] == "image/png"
+    assert http_client.get(url).headers["Content-Type"] == "image/png"
 
 
 def unknown_task(service: Running, simulator: Running) -> str:
     """A task whose paid call got no response."""
     lost_reply = {"faults": {"run": {"kind": "lost_reply", "times": 1}}}
-    httpx.patch(f"{simulator.url}/simulator/switches", json=lost_reply).raise_for_status()
-    problem = httpx.post(
+    http_client.patch(f"{simulator.url}/simulator/switches", json=lost_reply).raise_for_status()
+    problem = http_client.post(
         f"{service.url}/submit_task", json={"webappId": TEXT_TO_IMAGE, "nodeInfoList": []}
     ).json()
     return str(problem["task_id"])
@@ -211,7 +211,7 @@ def test_every_curl_call_of_the_api_page_succeeds(
     missing = [path for path in PLAN if f"$BASE{path}" not in called]
     variables = {"LOST_TASK": unknown_task(service, simulator)}
     variables["STARTED_TASK"] = unknown_task(service, simulator)
-    variables["RUNNINGHUB_TASK"] = httpx.get(f"{simulator.url}/simulator/tasks").json()[-1]["taskId"]
+    variables["RUNNINGHUB_TASK"] = http_client.get(f"{simulator.url}/simulator/tasks").json()[-1]["taskId"]
     # As the page shows them, except that a response of 4xx or 5xx ends the script.
     strict = 'curl() { command curl --fail-with-body "$@" && echo; }\n'
 
@@ -229,7 +229,7 @@ def test_the_backup_pages_commands_do_what_it_says(page: str, tmp_path: Path) ->
     # RunningHub is not reached, so that the task waits.
     waiting = {"POLL_INTERVAL_S": "0.1"}
     with start_service("http://127.0.0.1:1", database, env=waiting) as service:
-        httpx.post(f"{service.url}/submit_task", json={"webappId": "1", "nodeInfoList": []})
+        http_client.post(f"{service.url}/submit_task", json={"webappId": "1", "nodeInfoList": []})
         assert newest_task(service)["status"] == "PENDING"
     python = {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-euc", commands], cwd=tmp_path, env=python, check=True)
@@ -426,7 +426,7 @@ def test_every_test_that_the_security_page_names_exists(page: str) -> None:
 def test_every_way_to_start_the_service_turns_the_server_header_off(service: Running) -> None:
     starters = ("simulator/demo.py", "Dockerfile", "deploy/runninghub-gateway.service")
     assert [name for name in starters if "--no-server-header" not in read(name)] == []
-    assert "server" not in httpx.get(f"{service.url}/health").headers
+    assert "server" not in http_client.get(f"{service.url}/health").headers
 
 
 def test_the_lock_pins_what_runs_with_hashes_and_names_no_host() -> None:

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from tests.chaos import run_chaos
+from tests.http_client import http_client
 from tests.processes import (
     API_KEY,
     ROOT,
@@ -161,7 +162,7 @@ def test_two_workers_submit_each_task_once(simulate: Simulate, tmp_path: Path) -
 
 def accepts_connections(url: str) -> bool:
     try:
-        httpx.get(f"{url}/health")
+        http_client.get(f"{url}/health")
     except httpx.HTTPError as exc:
         return not isinstance(exc, httpx.ConnectError)
     return True

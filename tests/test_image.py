@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
 
-import httpx
 import pytest
 
+from tests.http_client import http_client
 from tests.processes import ROOT, start_service
 
 PRIVATE = (".env", ".env.production", "tasks.db", "tasks.db-wal", "tasks.db.secret", "key.pem")
@@ -72,5 +72,5 @@ def test_the_service_starts_from_the_image_s_files_alone(tmp_path: Path) -> None
     with start_service(
         "http://127.0.0.1:1", data / "tasks.db", arguments=("--app-dir", str(image))
     ) as service:
-        assert httpx.get(f"{service.url}/").status_code == 200
-        assert httpx.get(f"{service.url}/docs").status_code == 200
+        assert http_client.get(f"{service.url}/").status_code == 200
+        assert http_client.get(f"{service.url}/docs").status_code == 200

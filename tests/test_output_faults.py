@@ -19,6 +19,7 @@ import pytest
 
 from simulator.apps import TEXT_TO_IMAGE
 from tests.files.s3 import BUCKET, s3_bucket
+from tests.http_client import http_client
 from tests.processes import Running, free_port, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -40,18 +41,19 @@ def simulator() -> Iterator[Running]:
 
 
 def switch(simulator: Running, **switches: Any) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json=switches).raise_for_status()
+    http_client.patch(f"{simulator.url}/simulator/switches", json=switches).raise_for_status()
 
 
 def submit(service: Running, text: str) -> str:
     node = {"nodeId": "15", "fieldName": "text", "fieldValue": text}
     body = {"webappId": TEXT_TO_IMAGE, "nodeInfoList": [node]}
-    task_id: str = httpx.post(f"{service.url}/submit_task", json=body).json()["task_id"]
+    task_id: str = http_client.post(f"{service.url}/submit_task", json=body).json()["task_id"]
     return task_id
 
 
 def tasks_of(service: Running) -> list[Json]:
-    found: list[Json] = httpx.get(f"{service.url}/tasks", params={"limit": 200}, timeout=10).json()["tasks"]
+    response = http_client.get(f"{service.url}/tasks", params={"limit": 200}, timeout=10)
+    found: list[Json] = response.json()["tasks"]
     return found
 
 
@@ -76,7 +78,7 @@ def have_thumbnails(service: Running) -> bool:
 
 
 def health(service: Running) -> str:
-    state: str = httpx.get(f"{service.url}/health", timeout=10).json()["outputs"]
+    state: str = http_client.get(f"{service.url}/health", timeout=10).json()["outputs"]
     return state
 
 
@@ -86,8 +88,8 @@ def assert_all_kept_and_nothing_else(service: Running, folder: Path) -> None:
     expected = set()
     for task in tasks_of(service):
         for output, result in zip(task["outputs"], task["result_data"], strict=True):
-            digest = sha256(httpx.get(result["fileUrl"], timeout=30).content).hexdigest()
-            served = httpx.get(f"{service.url}{output['url']}", timeout=30).content
+            digest = sha256(http_client.get(result["fileUrl"], timeout=30).content).hexdigest()
+            served = http_client.get(f"{service.url}{output['url']}", timeout=30).content
             assert (output["sha256"], sha256(served).hexdigest()) == (digest, digest)
             expected |= {digest, f"{digest}.thumbnail.webp"}
     assert {path.name for path in folder.rglob("*") if path.is_file()} == expected
@@ -107,9 +109,9 @@ class Reader(threading.Thread):
     def run(self) -> None:
         while not self.is_stopped.wait(0.05):
             try:
-                tasks = httpx.get(f"{self.url}/tasks", timeout=5).json()["tasks"]
+                tasks = http_client.get(f"{self.url}/tasks", timeout=5).json()["tasks"]
                 for output in [output for task in tasks for output in task["outputs"]]:
-                    self._check(httpx.get(f"{self.url}{output['url']}", timeout=10))
+                    self._check(http_client.get(f"{self.url}{output['url']}", timeout=10))
             except (httpx.HTTPError, ValueError, KeyError):
                 continue  # the service was killed, or is starting
 
@@ -169,7 +171,7 @@ def test_copies_resume_after_the_disk_was_full(simulator: Running, tmp_path: Pat
             wait_until(lambda: health(service) == "no_space")
             (output,) = outputs_of(service)
             assert output["state"] == "KEEPING"
-            assert len(httpx.get(f"{service.url}{output['url']}").content) == 2 * MB
+            assert len(http_client.get(f"{service.url}{output['url']}").content) == 2 * MB
             assert [path for path in (disk / "outputs").rglob("*") if path.is_file()] == []
             ballast.unlink()
             wait_until(lambda: are_kept(service, 1))
@@ -187,7 +189,7 @@ def test_copies_resume_when_the_folder_is_back(simulator: Running, tmp_path: Pat
         submit(service, "a dog")
         wait_until(lambda: health(service) == "unavailable")
         for output in outputs_of(service):
-            assert len(httpx.get(f"{service.url}{output['url']}").content) == 2 * MB
+            assert len(http_client.get(f"{service.url}{output['url']}").content) == 2 * MB
         assert not folder.exists()
         shutil.move(elsewhere, folder)
         wait_until(lambda: are_kept(service, 2))
@@ -208,16 +210,16 @@ def test_copies_resume_when_the_s3_store_is_back(simulator: Running, tmp_path: P
         submit(service, "a cat")
         wait_until(lambda: health(service) == "unavailable")
         (output,) = outputs_of(service)
-        assert len(httpx.get(f"{service.url}{output['url']}").content) == 2 * MB
+        assert len(http_client.get(f"{service.url}{output['url']}").content) == 2 * MB
         with s3_bucket(port=port) as bucket:
             submit(service, "a dog")
             wait_until(lambda: are_kept(service, 2))
             assert health(service) == "ok"
             for task in tasks_of(service):
                 (kept,), (result,) = task["outputs"], task["result_data"]
-                served = httpx.get(f"{service.url}{kept['url']}").content
+                served = http_client.get(f"{service.url}{kept['url']}").content
                 stored = bucket.get(f"/kept/{task['id']}/0.png").content
-                assert served == stored == httpx.get(result["fileUrl"], timeout=30).content
+                assert served == stored == http_client.get(result["fileUrl"], timeout=30).content
         assert "a-secret-key" not in service.log.read_text()
     # uvicorn ends by the signal itself when all is stopped; an abort of S3's threads would be SIGABRT.
     assert service.process.returncode == -signal.SIGTERM
@@ -230,7 +232,7 @@ def test_a_relay_that_breaks_off_is_no_complete_response(simulator: Running, tmp
         switch(simulator, faults={"files": {"kind": "truncated"}})
         (output,) = outputs_of(service)
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"{service.url}{output['url']}", timeout=30)
+            http_client.get(f"{service.url}{output['url']}", timeout=30)
 
 
 def memory_mb(service: Running) -> int:
@@ -254,7 +256,7 @@ def test_a_large_file_is_copied_and_served_in_little_memory(simulator: Running, 
 
         wait_until(is_kept)
         (output,) = tasks_of(service)[0]["outputs"]
-        with httpx.stream("GET", f"{service.url}{output['url']}", timeout=30) as response:
+        with http_client.stream("GET", f"{service.url}{output['url']}", timeout=30) as response:
             read = 0
             for chunk in response.iter_bytes(MB):
                 read += len(chunk)

@@ -12,6 +12,7 @@ from secret_key import SecretKey
 from simulator.apps import ALWAYS_FAILS, TEXT_TO_IMAGE
 from simulator.replies import COMFY_AUTH
 from simulator.switches import FaultKind
+from tests.http_client import http_client
 from tests.processes import Running, free_port, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -99,7 +100,7 @@ class Recorder:
 
 
 def set_switches(simulator: Running, **switches: Any) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json=switches).raise_for_status()
+    http_client.patch(f"{simulator.url}/simulator/switches", json=switches).raise_for_status()
 
 
 def every_fault() -> Iterator[dict[str, Any]]:
@@ -127,7 +128,7 @@ def test_no_secret_is_in_answers_logs_or_the_database(
     set_switches(simulator, faults={})
     for token in ("wrong", TOKENS[1]):
         record("GET", "/account", headers={b"Authorization": f"Bearer {token}".encode()})
-    for task in httpx.get(f"{simulator.url}/simulator/tasks").json():
+    for task in http_client.get(f"{simulator.url}/simulator/tasks").json():
         record("POST", task["webhookUrl"].removeprefix(service.url), json={"event": "TASK_END"})
     tasks = record("GET", "/tasks?limit=200").json()["tasks"]
     stored = database_bytes(tmp_path)

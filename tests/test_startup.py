@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from config import STARTUP_FAILURE, VERSION
 from main import create_app
 from tests.conftest import API_KEY, settings_with
+from tests.http_client import http_client
 from tests.log_capture import Log
 from tests.processes import ROOT, clean_environment, free_port
 
@@ -49,7 +49,7 @@ def test_python_main_listens_at_host_and_port_and_logs_in_one_format(tmp_path: P
         for line in process.stdout:
             lines.append(line)
             if "Uvicorn running on" in line:
-                response = httpx.get(f"http://127.0.0.1:{port}/health")
+                response = http_client.get(f"http://127.0.0.1:{port}/health")
                 process.terminate()
     assert process.returncode == -signal.SIGTERM  # as uvicorn ends
     assert response.status_code == 200

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.http_client import http_client
 from tests.processes import Running, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -55,7 +56,7 @@ def client(service: Running) -> Iterator[httpx.Client]:
 
 
 def set_run_time(simulator: Running, run_time: float) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": run_time}).raise_for_status()
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": run_time}).raise_for_status()
 
 
 def submit(client: httpx.Client, text: str = "a cat") -> str:
@@ -148,7 +149,7 @@ def test_a_stream_needs_the_token_and_takes_none_from_the_address(
 ) -> None:
     task_id = submit(client)
     for query in ("", f"?token={TOKEN}", f"?access_token={TOKEN}"):
-        response = httpx.get(f"{service.url}/tasks/{task_id}/events{query}")
+        response = http_client.get(f"{service.url}/tasks/{task_id}/events{query}")
         assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
     cancel(client, task_id)
 
@@ -164,7 +165,7 @@ def test_a_change_by_another_worker_is_seen_within_a_second(
     ):
         told = events(response)
         assert next(told).data["status"] == "RUNNING"
-        httpx.post(f"{other.url}/tasks/{task_id}/cancel").raise_for_status()
+        http_client.post(f"{other.url}/tasks/{task_id}/cancel").raise_for_status()
         cancelled = time.monotonic()
         assert next(told).data["status"] == "CANCELLED"
         assert time.monotonic() - cancelled < 2  # one, and one for a slow machine
@@ -179,11 +180,11 @@ def test_many_streams_and_waits_all_see_the_end_without_more_polls(
     def last_status(number: int) -> str:
         if number % 2:
             return str(
-                httpx.get(f"{service.url}/tasks/{task_id}?wait=30", headers=BEARER, timeout=40).json()[
+                http_client.get(f"{service.url}/tasks/{task_id}?wait=30", headers=BEARER, timeout=40).json()[
                     "status"
                 ]
             )
-        with httpx.stream(
+        with http_client.stream(
             "GET", f"{service.url}/tasks/{task_id}/events", headers=BEARER, timeout=40
         ) as response:
             return str([event.data["status"] for event in events(response)][-1])
@@ -191,7 +192,7 @@ def test_many_streams_and_waits_all_see_the_end_without_more_polls(
     with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(last_status, range(40))) == {"SUCCESS"}
     runninghub_id = client.get(f"/tasks/{task_id}").json()["runninghub_task_id"]
-    tasks = httpx.get(f"{simulator.url}/simulator/tasks").json()
+    tasks = http_client.get(f"{simulator.url}/simulator/tasks").json()
     (asked,) = [task["polls"] for task in tasks if task["taskId"] == runninghub_id]
     assert asked < 40
 

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from tests.faults.calls import RawAnswer, check_answer
+from tests.http_client import http_client
 from tests.processes import API_KEY, ROOT, Running, free_port, start_program
 
 MOST_MEMORY_MB = 250
@@ -46,7 +45,7 @@ class Target:
 
     def check(self) -> None:
         """Raise AssertionError where an attack has had an effect."""
-        health = httpx.get(f"{self.url}/health", timeout=20)
+        health = http_client.get(f"{self.url}/health", timeout=20)
         assert (health.status_code, health.json()["status"]) == (200, "ok"), health.text
         assert self.blocks.read_text() == ""
         assert self.peak_memory_mb < MOST_MEMORY_MB

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from simulator.apps import TEXT_TO_IMAGE
 from tests.browser import WAIT_MS, serve_files, start_chromium
+from tests.http_client import http_client
 from tests.processes import ROOT, Running, free_port, start_service, start_simulator
 
 QUICK = {"POLL_INTERVAL_S": "0.1", "POLL_INTERVAL_MAX_S": "0.2"}
@@ -65,7 +65,7 @@ def service(simulator: Running, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def page(browser: Browser, pages_url: str, service: Running, simulator: Running) -> Iterator[Page]:
     """A page without anything but the client, which talks to the service."""
-    httpx.post(f"{simulator.url}/simulator/reset")
+    http_client.post(f"{simulator.url}/simulator/reset")
     page = browser.new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{pages_url}/package.json")
@@ -75,7 +75,7 @@ def page(browser: Browser, pages_url: str, service: Running, simulator: Running)
 
 
 def paid_runs(simulator: Running) -> int:
-    accepted: int = httpx.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
+    accepted: int = http_client.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
     return accepted
 
 
@@ -94,7 +94,7 @@ def test_a_run_is_followed_by_events_from_another_origin(page: Page, simulator: 
 
 
 def test_an_upload_reports_its_progress(page: Page, simulator: Running) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"upload_bytes_per_second": 25_000_000})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"upload_bytes_per_second": 25_000_000})
     file_name, shares = page.evaluate(UPLOAD, 2)
     assert file_name.endswith(".png")
     assert shares == sorted(shares)
@@ -103,7 +103,7 @@ def test_an_upload_reports_its_progress(page: Page, simulator: Running) -> None:
 
 
 def test_an_upload_is_aborted_on_the_way(page: Page, simulator: Running) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"upload_bytes_per_second": 1_000_000})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"upload_bytes_per_second": 1_000_000})
     end, shares = page.evaluate(UPLOAD, 0.01)
     assert end == "AbortError"
     assert shares[-1] < 1
@@ -129,7 +129,7 @@ def test_a_reload_in_the_middle_of_a_submit_pays_once(
 
 
 def test_a_run_outlives_a_killed_service(page: Page, simulator: Running, tmp_path: Path) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 3})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": 3})
     port, database = free_port(), tmp_path / "tasks.db"
     with start_service(simulator.url, database, env=QUICK, port=port) as first:
         page.evaluate(OPEN, first.url)

@@ -22,6 +22,7 @@ from simulator.apps import (
     WITH_PASSWORD,
 )
 from tests.browser import WAIT_MS, serve_files, start_chromium
+from tests.http_client import http_client
 from tests.npm import install, npm
 from tests.processes import ROOT, Running, free_port, start_program, start_service, start_simulator
 
@@ -85,7 +86,7 @@ class Visit:
         return any(re.search(pattern, url) for url in self.requests)
 
     def newest_task(self) -> dict[str, Any]:
-        tasks: list[dict[str, Any]] = httpx.get(f"{self.service.url}/tasks?limit=1").json()["tasks"]
+        tasks: list[dict[str, Any]] = http_client.get(f"{self.service.url}/tasks?limit=1").json()["tasks"]
         return tasks[0]
 
     def check(self) -> None:
@@ -129,7 +130,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def reset(simulator: Running) -> None:
-    httpx.post(f"{simulator.url}/simulator/reset")
+    http_client.post(f"{simulator.url}/simulator/reset")
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_without_events_the_page_waits_for_each_change(
     visit: Visit, simulator: Running, example: str
 ) -> None:
     # Long enough that the task is still running when the page has given up on events.
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 2})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": 2})
     visit.page.route("**/events", lambda route: route.abort())
     visit.open(example)
     visit.run()
@@ -262,7 +263,7 @@ def test_without_events_the_page_waits_for_each_change(
 
 @pytest.mark.parametrize("example", ["javascript", "typescript"])
 def test_a_running_task_is_cancelled(visit: Visit, simulator: Running, example: str) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
     visit.open(example)
     visit.run()
     visit.page.get_by_role("button", name="Cancel").click()
@@ -303,7 +304,7 @@ def test_the_client_sends_a_submit_without_a_response_again_by_itself(
 
 @pytest.mark.parametrize("example", ["javascript", "any-form"])
 def test_run_after_a_failed_run_is_a_new_run(visit: Visit, simulator: Running, example: str) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"faults": {"run": [FAULT | {"times": 1}]}})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"faults": {"run": [FAULT | {"times": 1}]}})
     visit.open(example)
     if example == "any-form":
         visit.show_form(TEXT_TO_IMAGE)
@@ -314,7 +315,7 @@ def test_run_after_a_failed_run_is_a_new_run(visit: Visit, simulator: Running, e
 
 
 def paid_runs(simulator: Running) -> int:
-    accepted: int = httpx.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
+    accepted: int = http_client.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
     return accepted
 
 
@@ -335,7 +336,7 @@ def test_a_token_goes_along_from_another_origin(
 
 
 def test_a_reloaded_page_continues_its_run(visit: Visit, simulator: Running) -> None:
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 1})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": 1})
     visit.open("react")
     visit.show_form(TEXT_TO_IMAGE)
     visit.run()
@@ -354,7 +355,7 @@ def test_the_react_page_uploads_runs_and_cancels(visit: Visit, simulator: Runnin
         visit.page.get_by_label("上传图片").set_input_files(picture)
     visit.page.get_by_label("步数").fill("30")
     visit.page.get_by_label("面部修复").check()
-    httpx.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
+    http_client.patch(f"{simulator.url}/simulator/switches", json={"run_time": 600})
     visit.run()
     visit.expect_status(re.compile("RUNNING|QUEUED"))
     visit.page.get_by_role("button", name="Cancel").click()

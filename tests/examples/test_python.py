@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from simulator.apps import ALWAYS_FAILS, TEXT_TO_IMAGE
+from tests.http_client import http_client
 from tests.processes import ROOT, Running, clean_environment, start_service, start_simulator
 
 EXAMPLES = ROOT / "examples/python"
@@ -39,7 +40,7 @@ def service(simulator: Running, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(autouse=True)
 def reset(simulator: Running) -> None:
-    httpx.post(f"{simulator.url}/simulator/reset")
+    http_client.post(f"{simulator.url}/simulator/reset")
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def run_program(
 
 
 def paid_runs(simulator: Running) -> int:
-    accepted: int = httpx.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
+    accepted: int = http_client.get(f"{simulator.url}/simulator/counters").json()["runs_accepted"]
     return accepted
 
 
@@ -111,7 +112,7 @@ def test_a_picture_is_uploaded_and_used(service: Running, simulator: Running, tm
     done = run_program("run_app.py", "a dog", "in.png", service=service, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == 2
-    (task,) = httpx.get(f"{simulator.url}/simulator/tasks").json()
+    (task,) = http_client.get(f"{simulator.url}/simulator/tasks").json()
     assert "api/" in json.dumps(task)
 
 
@@ -127,7 +128,7 @@ def test_several_prompts_run_at_the_same_time(service: Running, simulator: Runni
     assert done.returncode == 0, done.stderr + done.stdout
     assert sorted(line.split(": ")[0] for line in done.stdout.splitlines()) == ["a cat", "a dog"]
     assert len(list(tmp_path.glob("*.png"))) == 2
-    assert httpx.get(f"{simulator.url}/simulator/counters").json()["max_active"] == 2
+    assert http_client.get(f"{simulator.url}/simulator/counters").json()["max_active"] == 2
 
 
 def test_a_lost_response_is_paid_once(service: Running, simulator: Running, run_app: ModuleType) -> None:

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from tests.http_client import http_client
 from tests.processes import ROOT, Running, free_port, start_program
 
 EXAMPLES = ROOT / "examples/webhooks"
@@ -59,7 +59,7 @@ def signed(
 
 
 def deliver(receiver: Running, headers: dict[str, str], body: str | bytes = BODY) -> int:
-    return httpx.post(f"{receiver.url}/webhooks/gateway", headers=headers, content=body).status_code
+    return http_client.post(f"{receiver.url}/webhooks/gateway", headers=headers, content=body).status_code
 
 
 def used(receiver: Running) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from files.s3_store import S3Location
+from tests.http_client import http_client
 from tests.processes import Running, start_s3_server
 
 BUCKET = "results"
@@ -30,10 +31,10 @@ class Bucket:
         )
 
     def create(self) -> None:
-        httpx.put(f"{self.server.url}/{BUCKET}").raise_for_status()
+        http_client.put(f"{self.server.url}/{BUCKET}").raise_for_status()
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.server.url}/{BUCKET}{path}")
+        return http_client.get(f"{self.server.url}/{BUCKET}{path}")
 
     @property
     def has_unfinished_uploads(self) -> bool:
