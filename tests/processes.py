@@ -13,16 +13,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.fork_server import ForkedProcess, fork_server
 
 ROOT = Path(__file__).parent.parent
 API_KEY = "0123456789abcdef0123456789abcdef"
 START_TIMEOUT_S = 90  # on a loaded machine; a process that ends is noticed at once
 STOP_TIMEOUT_S = 15
+
+Process = subprocess.Popen[bytes] | ForkedProcess
+# Starts a process that prints to the file it is given.
+Start = Callable[[Path], Process]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Running:
     """A process that answers at `url`; all it prints is in the file `log`."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def kill(self) -> None:
@@ -51,10 +58,11 @@ def _is_listening(url: str) -> bool:
 def start_simulator(*, port: int = 0, **switches: Any) -> Iterator[Running]:
     """The simulator, its switches by name: `start_simulator(run_time=0.3, slots=1)`."""
     port = port or free_port()
-    command = [sys.executable, "-m", "simulator", "--port", str(port)]
+    arguments = ["--port", str(port)]
     for name, value in ({"files_port": port} | switches).items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
-    with _running(command, port, "/simulator/switches", clean_environment(), cwd=ROOT) as simulator:
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    start = partial(_fork, ["simulator", *arguments], clean_environment(), ROOT)
+    with _running(start, port, "/simulator/switches") as simulator:
         yield simulator
 
 
@@ -70,13 +78,18 @@ def start_service(
 ) -> Iterator[Running]:
     """The service on `database`; `env` adds settings, `arguments` go to uvicorn."""
     port = port or free_port()
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--no-server-header"]
-    command += ["--port", str(port), "--workers", str(workers), *arguments]
+    program = ["uvicorn", "main:app", "--app-dir", str(ROOT), "--no-server-header"]
+    program += ["--port", str(port), "--workers", str(workers), *arguments]
     settings = {"DATABASE_URL": f"sqlite:///{database.absolute()}", **(env or {})}
     if "RUNNINGHUB_ACCOUNTS" not in settings:
         settings = {"RUNNINGHUB_API_KEY": API_KEY, "RUNNINGHUB_BASE_URL": simulator_url} | settings
     # Beside the database, so that a developer's own .env is not read.
-    with _running(command, port, "/health", clean_environment() | settings, cwd=database.parent) as service:
+    environment, folder = clean_environment() | settings, database.parent
+    if workers == 1 and not arguments:
+        start = partial(_fork, program, environment, folder)
+    else:
+        start = partial(_execute, [sys.executable, "-m", *program], environment, folder)
+    with _running(start, port, "/health") as service:
         yield service
 
 
@@ -85,7 +98,8 @@ def start_s3_server(*, port: int = 0) -> Iterator[Running]:
     """An S3 store that keeps its objects in memory; it has no bucket yet."""
     port = port or free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, port, "/moto-api/", clean_environment(), cwd=ROOT) as server:
+    start = partial(_execute, command, clean_environment(), ROOT)
+    with _running(start, port, "/moto-api/") as server:
         yield server
 
 
@@ -94,7 +108,8 @@ def start_program(
     command: list[str], port: int, path: str, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> Iterator[Running]:
     """Another program, up as soon as it responds to a GET of `path` by 200."""
-    with _running(command, port, path, clean_environment() | dict(env or {}), cwd=cwd) as program:
+    start = partial(_execute, command, clean_environment() | dict(env or {}), cwd)
+    with _running(start, port, path) as program:
         yield program
 
 
@@ -111,21 +126,31 @@ def clean_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-@contextmanager
-def _running(
-    command: list[str], port: int, path: str, environment: dict[str, str], *, cwd: Path
-) -> Iterator[Running]:
-    with tempfile.NamedTemporaryFile(prefix=f"{port}-", suffix=".log", delete=False) as output:
-        process = subprocess.Popen(
+def _execute(command: list[str], environment: dict[str, str], cwd: Path, log: Path) -> Process:
+    with log.open("ab") as output:
+        return subprocess.Popen(
             command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True
         )
-    running = Running(f"http://127.0.0.1:{port}", process, Path(output.name))
+
+
+def _fork(program: list[str], environment: dict[str, str], cwd: Path, log: Path) -> Process:
+    """As `python -m`; elsewhere than on Linux a process that has imported so much may not fork."""
+    if sys.platform == "linux":
+        return fork_server().start(program, env=environment, cwd=cwd, log=log)
+    return _execute([sys.executable, "-m", *program], environment, cwd, log)
+
+
+@contextmanager
+def _running(start: Start, port: int, path: str) -> Iterator[Running]:
+    with tempfile.NamedTemporaryFile(prefix=f"{port}-", suffix=".log", delete=False) as output:
+        log = Path(output.name)
+    running = Running(f"http://127.0.0.1:{port}", start(log), log)
     try:
         _wait_until_up(running, port, path)
         yield running
     finally:
-        _stop(process)
-        running.log.unlink()
+        _stop(running.process)
+        log.unlink()
 
 
 def _wait_until_up(running: Running, port: int, path: str) -> None:
@@ -148,7 +173,7 @@ def answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=STOP_TIMEOUT_S)
