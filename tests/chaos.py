@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from tests.http_client import http_client
+from tests.http_client import client_of, http_client
 from tests.processes import free_port, start_service, start_simulator
 
 Json = dict[str, Any]
@@ -35,6 +35,9 @@ CLIENTS = 12
 SLOTS = 20
 WEBAPP_ID = "1992755951447109633"
 LIVES_S = (0.2, 1.5)
+# On a busy machine a life is longer: until so many were accepted in it.
+TASKS_PER_LIFE = 7
+LONGEST_LIFE_S = 30
 PAUSE_S = (0.05, 0.4)
 PERSON_PAUSE_S = 0.2
 # Longer than RunningHub takes for a paid call: whoever looks a task up earlier may not find it yet.
@@ -205,7 +208,7 @@ def run_chaos(rounds: int, directory: Path, seed: int, workers: int = 1) -> Outc
         with load([url], simulator.url, record, seed) as person:
             for _ in range(rounds):
                 with start_service(simulator.url, database, env=env, port=port, workers=workers) as service:
-                    time.sleep(chance.uniform(*LIVES_S))
+                    _wait_for_end(record, chance)
                     service.kill()
         with start_service(simulator.url, database, env=env, port=port, workers=workers):
             person.finish()
@@ -263,12 +266,20 @@ def _client(urls: Sequence[str], chance: random.Random, timeout: float) -> httpx
     return httpx.Client(base_url=urls[0], transport=AnyInstance(urls, chance), timeout=timeout)
 
 
+def _wait_for_end(record: Record, chance: random.Random) -> None:
+    """Until a life has lasted its time, and something was done in it."""
+    at_start, deadline = len(record.task_ids), time.monotonic() + LONGEST_LIFE_S
+    time.sleep(chance.uniform(*LIVES_S))
+    while len(record.task_ids) < at_start + TASKS_PER_LIFE and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def _break_until(stop: threading.Event, simulator_url: str, chance: random.Random) -> None:
     """Let the second account meet one fault after the other, and end with none.
 
     Some runs never end, and of some no webhook comes.
     """
-    with httpx.Client(base_url=simulator_url, timeout=15) as client:
+    with client_of(simulator_url, timeout=15) as client:
         while True:
             for fault in FAULTS:
                 webhook = chance.choice(["on", "off"])

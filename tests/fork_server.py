@@ -24,16 +24,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-# `main` last: it is imported again by each service, since its app has the settings of the environment.
 PRELOADED = (
-    "uvicorn.__main__",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
-    "simulator.__main__",
-    "main",
 )
+# A program runs its own: what is in these depends on arguments and the environment.
+IMPORTED_AGAIN = ("uvicorn.__main__", "simulator.__main__", "main")
 POLL_S = 0.005
 
 
@@ -153,9 +151,10 @@ def _become(request: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    for name in PRELOADED:
+    for name in (*PRELOADED, *IMPORTED_AGAIN):
         importlib.import_module(name)
-    del sys.modules["main"]
+    for name in IMPORTED_AGAIN:
+        del sys.modules[name]
     gc.collect()
     gc.freeze()
     module, *arguments = serve(socket.socket(fileno=int(sys.argv[1])))

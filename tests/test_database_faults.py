@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from simulator.apps import TEXT_TO_IMAGE
-from tests.http_client import http_client
+from tests.http_client import client_of, http_client
 from tests.processes import STOP_TIMEOUT_S, Running, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -57,7 +57,7 @@ def simulator() -> Iterator[httpx.Client]:
     """One process for all tests; `idle` resets it before each."""
     with (
         start_simulator(run_time=0.05, queue_time=0, run_latency=0) as simulator,
-        httpx.Client(base_url=simulator.url) as board,
+        client_of(simulator.url) as board,
     ):
         yield board
 
@@ -71,7 +71,7 @@ def idle(simulator: httpx.Client, tmp_path: Path) -> Iterator[Site]:
     simulator.post("/simulator/reset").raise_for_status()
     with (
         start_service(str(simulator.base_url), database, env=settings) as service,
-        httpx.Client(base_url=service.url, timeout=30) as http,
+        client_of(service.url, timeout=30) as http,
     ):
         yield Site(simulator, service, http, database)
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.chaos import run_chaos
-from tests.http_client import http_client
+from tests.http_client import client_of, http_client
 from tests.processes import (
     API_KEY,
     ROOT,
@@ -64,7 +64,7 @@ def simulate(shared_simulator: Running) -> Simulate:
 
 @contextmanager
 def http(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=30, verify=False) as client:  # noqa: S501 it is http
+    with client_of(url, timeout=30) as client:
         yield client
 
 

@@ -12,7 +12,7 @@ from secret_key import SecretKey
 from simulator.apps import ALWAYS_FAILS, TEXT_TO_IMAGE
 from simulator.replies import COMFY_AUTH
 from simulator.switches import FaultKind
-from tests.http_client import http_client
+from tests.http_client import client_of, http_client
 from tests.processes import Running, free_port, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -86,7 +86,7 @@ class Recorder:
     def __init__(self, url: str) -> None:
         self.seen = bytearray()
         headers = {b"Authorization": f"Bearer {TOKENS[0]}".encode()}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=30, verify=False)  # noqa: S501
+        self._client = client_of(url, headers=headers, timeout=30)
 
     def __call__(self, method: str, path: str, **parts: Any) -> httpx.Response:
         response = self._client.request(method, path, **parts)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http_client import http_client
+from tests.http_client import client_of, http_client
 from tests.processes import Running, start_service, start_simulator
 
 pytestmark = pytest.mark.processes
@@ -51,7 +51,7 @@ def service(simulator: Running, database: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def client(service: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers=BEARER, timeout=30, verify=False) as client:  # noqa: S501
+    with client_of(service.url, headers=BEARER, timeout=30) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ import httpx
 from errors import AppError
 from models import TaskStatus
 from simulator.apps import TEXT_TO_IMAGE
+from tests.http_client import client_of
 from tests.processes import API_KEY, start_simulator
 
 Json = dict[str, Any]
@@ -33,7 +34,7 @@ def start_board() -> Iterator["Board"]:
     """A simulator that responds at once; a fixture resets it before each test."""
     with (
         start_simulator(run_time=0, queue_time=0, slots=0) as simulator,
-        httpx.Client(base_url=simulator.url) as http,
+        client_of(simulator.url) as http,
     ):
         yield Board(http)
 
