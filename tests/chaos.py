@@ -252,7 +252,7 @@ class AnyInstance(httpx.BaseTransport):
     def __init__(self, urls: Sequence[str], chance: random.Random) -> None:
         self._urls = [httpx.URL(url) for url in urls]
         self._chance = chance
-        self._transport = httpx.HTTPTransport(verify=False)  # noqa: S501 - it is http
+        self._transport = httpx.HTTPTransport(verify=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.url = request.url.copy_with(port=self._chance.choice(self._urls).port)

@@ -26,7 +26,9 @@ from tasks.account_monitor import AccountMonitor
 from tasks.run_times import RunTimes
 from tasks.submit_limiter import AccountLimits, SubmitPlanner
 from tasks.submitter import Submitter
+from tests.empty_database import create_database
 from tests.postgres_server import RunningServer, empty, start_postgres
+from tests.settings import GivenSettings
 from transitions import Accepted
 from webapp_service import WebappService
 
@@ -115,7 +117,8 @@ MakeCore = Callable[..., AbstractAsyncContextManager[Core]]
 def settings_with(**values: Any) -> Settings:
     """Settings for a RunningHub of the tests, by their names in small letters."""
     account = {"runninghub_api_key": API_KEY, "runninghub_base_url": RUNNINGHUB_URL}
-    return Settings(**({} if "runninghub_accounts" in values else account) | {"_env_file": None} | values)
+    defaults = {} if "runninghub_accounts" in values else account
+    return GivenSettings(**defaults | {"_env_file": None} | values)
 
 
 def new_task(number: int = 1, **members: Any) -> NewTask:
@@ -224,6 +227,7 @@ async def _migrate(url: str) -> None:
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where this test's database is; the engine is in `request.param`."""
     if getattr(request, "param", "sqlite") == "sqlite":
+        create_database(tmp_path / "tasks.db")
         yield str(tmp_path / "tasks.db")
     else:
         url = request.getfixturevalue("migrated_postgres")

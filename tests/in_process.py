@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 
-from config import Settings
 from main import create_app
 from models import utc_now_ms
+from tests.empty_database import create_database
 from tests.processes import API_KEY
+from tests.settings import GivenSettings
 
 
 def serving(
@@ -34,7 +35,9 @@ async def serving_at(
         "poll_interval_s": 0.05,
         "poll_interval_max_s": 0.1,
     }
-    app = create_app(Settings(**defaults | settings), clock=clock)
+    if "database_url" not in settings:
+        create_database(directory / "tasks.db")
+    app = create_app(GivenSettings(**defaults | settings), clock=clock)
     # What escapes the app is answered as the server would, so that a test sees the answer and not the cause.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

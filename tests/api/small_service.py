@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.middleware import install_middleware
 from api.rate_limit import RateLimiter
-from config import Settings
+from tests.settings import GivenSettings
 
 HOOK = "/webhooks/runninghub/t1/5ec2e7"
 TOKENS = "first-token,second-töken"
@@ -46,7 +46,7 @@ FORBIDDEN_PREFLIGHT = forbidden(
 
 def service(base_url: str = "http://localhost:8000", root_path: str = "", **values: Any) -> httpx.AsyncClient:
     """A client of a small app behind the settings `values`."""
-    settings = Settings(**{"_env_file": None} | values)
+    settings = GivenSettings(**{"_env_file": None} | values)
     limiter = RateLimiter(settings)
     app = FastAPI(docs_url=None, redoc_url=None)
     install_middleware(app, settings)

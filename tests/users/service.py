@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from config import Settings
 from main import create_app
 from services import Services
+from tests.empty_database import create_database
+from tests.settings import GivenSettings
 
 OPERATOR_TOKEN = "operators-long-token"
 # Nothing listens there: what gets as far as RunningHub is 503.
@@ -55,7 +56,9 @@ async def serving_users(directory: Path, **values: Any) -> AsyncIterator[Served]
         "outputs_url": "none",
         "access_tokens": OPERATOR_TOKEN,
     }
-    app = create_app(Settings(**settings | values))
+    if "database_url" not in values:
+        create_database(directory / "tasks.db")
+    app = create_app(GivenSettings(**settings | values))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from config import Settings
 from tests.conftest import Clock, until
+from tests.settings import GivenSettings
 from users.jwks import Jwks, usable_keys
 from users.jwt_verifier import InvalidJwt, JwtVerifier
 
@@ -65,7 +66,7 @@ class Monotonic:
 
 def settings(**values: Any) -> Settings:
     defaults = {"_env_file": None, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
-    return Settings(**defaults | values)
+    return GivenSettings(**defaults | values)
 
 
 @pytest.fixture
