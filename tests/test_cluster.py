@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.chaos_cluster import run_cluster_chaos
+from tests.http_client import http_client
 from tests.postgres_server import RunningServer, start_postgres
 from tests.processes import start_service, start_simulator
 
@@ -55,7 +56,9 @@ def two(database_url: str, tmp_path: Path) -> Iterator[list[str]]:
     with start_simulator(slots=0, queue_time=0, run_time=3600) as simulator, ExitStack() as stack:
         starting = [start_service(simulator.url, tmp_path / "unused.db", env=env) for _ in range(2)]
         urls = [stack.enter_context(service).url for service in starting]
-        httpx.post(f"{urls[0]}/submit_task", json={"webappId": WEBAPP_ID, "nodeInfoList": []}, timeout=30)
+        http_client.post(
+            f"{urls[0]}/submit_task", json={"webappId": WEBAPP_ID, "nodeInfoList": []}, timeout=30
+        )
         yield urls
 
 
