@@ -178,7 +178,7 @@ class TaskService:
         self._progress = progress
         self._monotonic = monotonic
         self._not_known_at: LRUCache[str, float] = LRUCache(REMEMBERED_HOSTS)
-        self._file_hosts: LRUCache[str, str] = LRUCache(REMEMBERED_HOSTS)
+        self._file_hosts: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED_HOSTS)
 
     # Submitting
 
@@ -255,25 +255,25 @@ class TaskService:
 
     def _base_url(self, submission: Submission, node_info: list[dict[str, str]]) -> str | None:
         """The host of the app and of its files; files of another host cannot be used there."""
-        app_host = self._app_hosts.base_url_of(submission.kind, submission.target)
-        file_hosts = {
+        hosts_of = {
             item["fieldValue"]: self._file_hosts[item["fieldValue"]]
             for item in node_info
             if item["fieldValue"] in self._file_hosts
         }
-        hosts = [*filter(None, [app_host]), *file_hosts.values()]
+        app_host = self._app_hosts.base_url_of(submission.kind, submission.target)
+        host = app_host or _common_host(list(hosts_of.values()))
         errors = [
             {
                 "nodeId": item["nodeId"],
                 "fieldName": item["fieldName"],
-                "msg": f"The file is on {file_hosts[item['fieldValue']]}, the app on {hosts[0]}.",
+                "msg": f"The file is on {' and '.join(hosts_of[item['fieldValue']])}, the app on {host}.",
             }
             for item in node_info
-            if item["fieldValue"] in file_hosts and file_hosts[item["fieldValue"]] != hosts[0]
+            if item["fieldValue"] in hosts_of and host not in hosts_of[item["fieldValue"]]
         ]
         if errors:
             raise InvalidNodeInfo("The app and its files are on two hosts; see `errors`.", errors=errors)
-        return hosts[0] if hosts else None
+        return host
 
     def _key_and_digest(self, submission: Submission, principal: Principal) -> tuple[str | None, str | None]:
         key = _scoped_key(principal, submission.idempotency_key)
@@ -386,9 +386,10 @@ class TaskService:
         return base_url or self._app_hosts.base_url_of(kind, target)
 
     def file_uploaded(self, account: Account, file_name: str) -> None:
-        """A file belongs to the host that it was uploaded to."""
-        if len(self._accounts.hosts) > 1:
-            self._file_hosts[file_name] = account.base_url
+        """A file belongs to the host that it was uploaded to: to both, where it was uploaded to both."""
+        hosts = self._file_hosts.get(file_name, ())
+        if len(self._accounts.hosts) > 1 and account.base_url not in hosts:
+            self._file_hosts[file_name] = (*hosts, account.base_url)
 
     # Reading
 
@@ -711,6 +712,13 @@ class TaskService:
         task = await self.task(ref, principal)
         if not await self._database.delete_task(task.id):
             raise NotDeletable(f"The task is {task.status}; cancel it first, or wait for its end.")
+
+
+def _common_host(hosts_of_files: Sequence[Sequence[str]]) -> str | None:
+    """The first file's host that most of the files are on; None: there are no files."""
+    if not hosts_of_files:
+        return None
+    return max(hosts_of_files[0], key=lambda host: sum(host in hosts for hosts in hosts_of_files))
 
 
 def require_may_run(principal: Principal, target: str) -> None:

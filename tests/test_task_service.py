@@ -522,6 +522,44 @@ async def test_an_account_with_another_key_loses_no_task(
     assert (task.status, task.lost_responses) == (S.RUNNING, 0)
 
 
+# Hosts
+
+
+OTHER_URL = "http://runninghub.other.test"
+TWO_HOSTS = {
+    "runninghub_accounts": json.dumps(
+        [
+            {"name": name, "api_key": name * 8, "base_url": url}
+            for name, url in (("here", RUNNINGHUB_URL), ("away", OTHER_URL))
+        ]
+    )
+}
+
+
+async def test_a_file_that_was_uploaded_to_both_hosts_can_be_used_on_both(
+    make_core: MakeCore, runninghub: RunningHub
+) -> None:
+    """RunningHub names a file by its content: the second upload of a picture returns the same name."""
+    runninghub.form.respond(json=form_with(SAMPLE_NODE))
+    submission = Submission([SAMPLE_NODE | {"fieldValue": "api/f.png"}], WEBAPP_ID)
+    async with make_core(**TWO_HOSTS) as core:
+        here, away = core.accounts.all
+        core.tasks.file_uploaded(away, "api/f.png")
+        with pytest.raises(InvalidNodeInfo) as refused:
+            await core.tasks.submit(submission)
+        core.tasks.file_uploaded(here, "api/f.png")
+        core.tasks.file_uploaded(away, "api/f.png")
+        task, _ = await core.tasks.submit(submission)
+    assert refused.value.errors == [
+        {
+            "nodeId": "3",
+            "fieldName": "image",
+            "msg": f"The file is on {OTHER_URL}, the app on {RUNNINGHUB_URL}.",
+        }
+    ]
+    assert (task.base_url, task.account) == (RUNNINGHUB_URL, "here")
+
+
 # Queries
 
 
