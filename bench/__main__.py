@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import (
+    attack,
     authentication,
     cluster,
     compat,
@@ -47,6 +48,7 @@ SECTIONS = {
     "webhook": webhook.measure,
     "deliveries": deliveries.measure,
     "compat": compat.measure,
+    "attack": attack.measure,
     "start": start.measure,
     "cluster": cluster.measure,
 }
