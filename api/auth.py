@@ -94,6 +94,8 @@ class AuthMiddleware:
             refusal = refusal or self._origin_refusal(scope["method"], path, headers)
             if refusal:
                 raise refusal
+        if path.startswith(WEBHOOK_PREFIX) and scope["method"] == "POST":
+            _require_signature(scope, path)
         if is_runninghub_path(path):
             return  # its clients send the key in several places: the routes find and verify it
         if not self._tokens.are_needed:
@@ -137,6 +139,13 @@ class AuthMiddleware:
         return ForbiddenHost(
             "Pages of this origin may not call this service. Add the origin to CORS_ORIGINS."
         )
+
+
+def _require_signature(scope: Scope, path: str) -> None:
+    """Of RunningHub's webhook, which anybody can send: before it costs anything. Raises TaskNotFound."""
+    task_id, _, signature = path.removeprefix(WEBHOOK_PREFIX).partition("/")
+    if services := getattr(scope["app"].state, "services", None):
+        services.tasks.check_webhook_signature(task_id, signature)
 
 
 def _is_from_loopback(scope: Scope) -> bool:

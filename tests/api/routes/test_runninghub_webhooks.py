@@ -84,6 +84,11 @@ async def test_a_forged_webhook_is_not_found_and_asks_nothing(service: Service, 
     assert [task["polls"] for task in await board.tasks()] == [0]
 
 
+async def test_a_forged_webhook_is_refused_before_its_size_is_looked_at(shared: httpx.AsyncClient) -> None:
+    response = await shared.post(f"/webhooks/runninghub/1/{'0' * 64}", content=bytes(5_000_000))
+    assert_problem(response, "task_not_found", 404)
+
+
 async def test_a_webhook_settles_a_task_whose_paid_call_got_no_answer(service: Service, board: Board) -> None:
     await board.set(webhook="off")
     async with service(**WEBHOOKS) as client:
