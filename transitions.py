@@ -421,6 +421,8 @@ def _resubmitted(task: Task, event: Resubmitted, now_ms: int) -> Columns | None:
         return None
     # Who asks for another run takes an earlier cancel back.
     again = _pending(now_ms) | {"cancel_reason": None, "is_cancel_confirmed": False} | _no_longer_lost()
+    # A restored backup may not know of the paid call, whose webhook holds the task back all the same.
+    again["attempt"] = max(task.attempt, 1)
     if task.hinted_task_id != event.refuted_task_id:  # a webhook came after the person's decision
         return again | {"hold": Hold.HINT} | _poll_at(now_ms, now_ms)
     return again | {"hinted_task_id": None} | NOT_POLLED

@@ -284,6 +284,11 @@ def test_a_webhook_of_a_resubmitted_task_holds_it_back() -> None:
     assert (after.hold, after.hinted_task_id, after.next_poll_ms) == (Hold.HINT, "77", NOW)
 
 
+def test_a_webhook_holds_back_a_resubmitted_task_whose_paid_call_a_backup_does_not_know() -> None:
+    again = changed(task(S.SUBMIT_UNKNOWN, attempt=0), Resubmitted())
+    assert changed(again, WebhookReceived("77")).hold is Hold.HINT
+
+
 def test_a_webhook_that_was_checked_before_a_resubmit_is_forgotten_by_it() -> None:
     after = changed(task(S.SUBMIT_UNKNOWN, hinted_task_id="77"), Resubmitted("77"))
     assert (after.status, after.hold, after.hinted_task_id, after.next_poll_ms) == (
