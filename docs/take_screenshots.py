@@ -279,7 +279,7 @@ def open_app(page: Page, webapp_id: str) -> None:
 
 
 def upload_cover(page: Page) -> None:
-    cover = page.request.get(str(page.get_attribute(".heading-cover img", "src"))).body()
+    cover = page.request.get(str(page.get_attribute(".switcher-cover img", "src"))).body()
     page.set_input_files(".media input", {"name": "garden.png", "mimeType": "image/png", "buffer": cover})
     page.wait_for_selector(".drop[data-state=uploaded]")
 

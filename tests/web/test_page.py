@@ -160,9 +160,7 @@ def test_a_failing_task_says_where_it_broke(open_page: Visits, service: Running)
     visit.open_app(ALWAYS_FAILS)
     visit.run()
     visit.expect_status("FAILED")
-    expect(visit.page.locator("#task-body .alert")).to_contain_text(
-        "At node 3 KSampler: Allocation on device"
-    )
+    expect(visit.page.locator("#task-body .end")).to_contain_text("At node 3 KSampler: Allocation on device")
 
 
 def test_a_full_queue_is_a_wait_and_no_error(open_page: Visits, service: Running, simulator: Running) -> None:

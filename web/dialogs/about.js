@@ -7,7 +7,7 @@ import { CopyButton, Dialog, DialogHead } from '../ui/parts.js';
 
 const COUNTS = ['useCount', 'likeCount', 'collectCount', 'downloadCount'];
 
-export function AboutDialog({ app, onClose }) {
+export function AboutDialog({ form: { app }, onClose }) {
   const counts = COUNTS.filter((name) => app.statisticsInfo[name] > 0);
   return html`
     <${Dialog} id="about" class="panel-dialog" labelledBy="about-title" onClose=${onClose}>

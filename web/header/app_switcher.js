@@ -1,5 +1,6 @@
 // Owns the switching of apps: by name from those known, or by an id or link.
 
+import { Cover } from '../gallery/app_card.js';
 import { appRoute } from '../logic/routes.js';
 import { form, knownApps, openingId, readApps, sources } from '../state/apps.js';
 import { navigate } from '../state/router.js';
@@ -19,7 +20,7 @@ export function AppSwitcher() {
       class="switcher"
       label=${t('switchApp', { name })}
       panelClass="switcher-panel"
-      button=${html`<span class="switcher-name">${name}</span><${Icon} name="chevron" />`}
+      button=${html`${current && html`<${Cover} cover=${current.covers[0]} class="switcher-cover" key=${current.webappId} />`}<span class="switcher-name">${name}</span><${Icon} name="chevron" />`}
     >
       ${(close) => html`<${SwitcherPanel} close=${close} currentId=${current?.webappId} />`}
     <//>

@@ -1,6 +1,7 @@
-// Owns the bar at the top: home, switching apps, the account, language, API docs, the token.
+// Owns the bar at the top: home, the open app, the account, language, API docs, the token.
 
 import { GALLERY, USAGE } from '../logic/routes.js';
+import { form } from '../state/apps.js';
 import { forgetToken, isOperator, isTokenKept } from '../state/connection.js';
 import { route } from '../state/router.js';
 import { html } from '../ui/html.js';
@@ -8,7 +9,10 @@ import { switchLanguage, t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
 import { Menu } from '../ui/parts.js';
 import { AccountMenu } from './account_menu.js';
+import { AppActions, AppDialog, AppMenuItems, HistoryToggle } from './app_actions.js';
 import { AppSwitcher } from './app_switcher.js';
+
+const isAppOpen = () => ['app', 'task'].includes(route.value.name);
 
 export const Header = () => html`
   <header class="top">
@@ -16,7 +20,8 @@ export const Header = () => html`
       <img src="/web/icon.svg" alt="" width="28" height="28" />
       <span class="brand-name">${t('title')}</span>
     </a>
-    ${['app', 'task'].includes(route.value.name) && html`<${AppSwitcher} />`}
+    ${isAppOpen() && html`<${AppSwitcher} />`}
+    ${isAppOpen() && form.value && html`<${AppActions} />`}
     <span class="spacer"></span>
     <nav class="top-actions" aria-label=${t('pageNavigation')}>
       <${AccountMenu} />
@@ -37,8 +42,10 @@ export const Header = () => html`
       >
         <span>${t('switchLanguage')}</span>
       </button>
+      ${isAppOpen() && html`<${HistoryToggle} />`}
       <${NarrowMenu} />
     </nav>
+    ${isAppOpen() && html`<${AppDialog} />`}
   </header>
 `;
 
@@ -49,6 +56,7 @@ const usageLabel = () => t(isOperator.value ? 'usageAndUsers' : 'usage');
 const NarrowMenu = () => html`
   <${Menu} class="narrow-only" label=${t('moreActions')} panelClass="at-end" button=${html`<${Icon} name="more" />`}>
     ${(close) => html`
+      ${isAppOpen() && form.value && html`<${AppMenuItems} close=${close} />`}
       <button type="button" class="menu-item" onClick=${switchLanguage}><${Icon} name="language" />${t('switchLanguage')}</button>
       <a class="menu-item" href=${USAGE} aria-current=${isUsage() ? 'page' : null} onClick=${close}><${Icon} name="chart" />${usageLabel()}</a>
       <a class="menu-item" href="/docs"><${Icon} name="code" />${t('apiDocs')}</a>

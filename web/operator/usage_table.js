@@ -12,6 +12,7 @@ import { t } from '../ui/i18n.js';
 const DIMENSIONS = ['webapp', 'owner', 'account', 'day'];
 const OWN_DIMENSIONS = ['webapp', 'day'];
 
+// On a phone a row is a block, which a browser no longer takes for a row: hence the roles.
 export function UsageTable({ usage }) {
   const measure = measureOf(usage.total);
   const columns = columnsOf(usage.total);
@@ -31,11 +32,11 @@ export function UsageTable({ usage }) {
         )}
       </div>
       <div class="table-scroll" tabindex="0" role="region" aria-label=${t(`by_${usage.dimension}`)}>
-        <table id="usage-table">
-          <thead>
-            <tr><th scope="col">${t(`by_${usage.dimension}`)}</th>${columns.map(([name]) => html`<th scope="col" key=${name}>${t(name)}</th>`)}</tr>
+        <table id="usage-table" role="table">
+          <thead role="rowgroup">
+            <tr role="row"><th scope="col" role="columnheader">${t(`by_${usage.dimension}`)}</th>${columns.map(([name]) => html`<th scope="col" role="columnheader" key=${name}>${t(name)}</th>`)}</tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             ${rows.map((row) => html`<${Row} key=${keyOf(usage.dimension, row)} row=${row} columns=${columns} dimension=${usage.dimension} />`)}
           </tbody>
         </table>
@@ -46,9 +47,9 @@ export function UsageTable({ usage }) {
 }
 
 const Row = ({ row, columns, dimension: name }) => html`
-  <tr>
-    <th scope="row">${nameOf(name, row)}</th>
-    ${columns.map(([column, text]) => html`<td key=${column}>${text(row)}</td>`)}
+  <tr role="row">
+    <th scope="row" role="rowheader">${nameOf(name, row)}</th>
+    ${columns.map(([column, text]) => html`<td role="cell" data-label=${t(column)} key=${column}>${text(row)}</td>`)}
   </tr>
 `;
 

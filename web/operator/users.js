@@ -60,24 +60,24 @@ function UserTable({ onChange, onRenew, onRemove }) {
   if (!users.value.length) return html`<p class="soft users-empty">${t('noUsers')}</p>`;
   return html`
     <div class="table-scroll" tabindex="0" role="region" aria-label=${t('users')}>
-      <table id="users">
-        <thead>
-          <tr>
-            <th scope="col">${t('userName')}</th>
-            <th scope="col">${t('coinsThisMonth')}</th>
-            <th scope="col">${t('limits')}</th>
-            <th scope="col">${t('expires')}</th>
-            <th scope="col"><span class="visually-hidden">${t('moreActions')}</span></th>
+      <table id="users" role="table">
+        <thead role="rowgroup">
+          <tr role="row">
+            <th scope="col" role="columnheader">${t('userName')}</th>
+            <th scope="col" role="columnheader">${t('coinsThisMonth')}</th>
+            <th scope="col" role="columnheader">${t('limits')}</th>
+            <th scope="col" role="columnheader">${t('expires')}</th>
+            <th scope="col" role="columnheader"><span class="visually-hidden">${t('moreActions')}</span></th>
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           ${users.value.map(
-            (user) => html`<tr key=${user.name}>
-              <th scope="row">${user.name}</th>
-              <td>${spent(user)}</td>
-              <td class="limits">${limitsText(user)}</td>
-              <td>${expiryText(user)}</td>
-              <td><${UserMenu} user=${user} onChange=${onChange} onRenew=${onRenew} onRemove=${onRemove} /></td>
+            (user) => html`<tr role="row" key=${user.name}>
+              <th scope="row" role="rowheader">${user.name}</th>
+              <td role="cell" data-label=${t('coinsThisMonth')}>${spent(user)}</td>
+              <td role="cell" data-label=${t('limits')} class="limits">${limitsText(user)}</td>
+              <td role="cell" data-label=${t('expires')}>${expiryText(user)}</td>
+              <td role="cell"><${UserMenu} user=${user} onChange=${onChange} onRenew=${onRenew} onRemove=${onRemove} /></td>
             </tr>`,
           )}
         </tbody>

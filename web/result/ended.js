@@ -12,16 +12,18 @@ export function Ended({ task, attempt }) {
   const text = isFailed
     ? taskErrorText(task.error)
     : t(task.error?.code === 'deadline' ? 'cancelledByDeadline' : 'cancelled');
+  const isMore = isFailed && task.error.message && !text.includes(task.error.message);
   return html`
     <div class="stage ended">
-      <div class=${`alert ${isFailed ? 'bad' : 'plain'}`}>
-        <${Icon} name=${isFailed ? 'alert' : 'cross'} />
-        <div>
-          <p>${text}</p>
-          ${isFailed && task.error.message && task.error.message !== text && !text.includes(task.error.message) && html`<p class="soft error-message">${task.error.message}</p>`}
-        </div>
+      <div class="end">
+        <span class=${`end-icon ${isFailed ? 'bad' : ''}`}><${Icon} name=${isFailed ? 'alert' : 'cross'} /></span>
+        ${isFailed && html`<h3 class="end-title">${t('failedTitle')}</h3>`}
+        <p class=${isFailed ? 'end-reason' : 'end-title'}>${text}</p>
+        ${isMore && html`<p class="end-reason soft">${task.error.message}</p>`}
+        <p class="soft">${t('endedHint')}</p>
+        <${Button} icon="redo" kind="primary" onClick=${() => attempt(() => rerun(task))}>${t('rerun')}<//>
+        ${task.runninghub_task_id && html`<p class="end-id soft">${t('runninghubTask', { id: task.runninghub_task_id })}</p>`}
       </div>
-      <${Button} icon="redo" onClick=${() => attempt(() => rerun(task))}>${t('rerun')}<//>
     </div>
   `;
 }

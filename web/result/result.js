@@ -12,7 +12,7 @@ import { cancelAll } from '../state/runs.js';
 import { takeTasks, batchOf, viewed, viewedId, viewProblem } from '../state/tasks.js';
 import { costParts, dateTime, duration } from '../ui/format.js';
 import { html, useState } from '../ui/html.js';
-import { t } from '../ui/i18n.js';
+import { pick, t } from '../ui/i18n.js';
 import { Button, ProblemNote, StatusPill } from '../ui/parts.js';
 import { BatchStrip } from './batch_strip.js';
 import { Ended } from './ended.js';
@@ -38,6 +38,7 @@ const Example = ({ form }) => html`
     ${form && html`<${Cover} key=${form.app.webappId} cover=${form.app.covers[0]?.url ?? form.app.covers[0]} class="example-cover" />`}
     <div class="example-text">
       <p class="example-title">${t('taskEmptyTitle')}</p>
+      ${form && html`<p class="example-about">${pick(form.app.description, form.app.descriptionEn)}</p>`}
       <p class="soft">${form ? t('taskEmpty') : ''}</p>
     </div>
   </div>

@@ -252,6 +252,12 @@ export const texts = {
   cancelledByDeadline: ['任务到了设定的期限，已取消。', 'The task reached its deadline and was cancelled.'],
   again: ['使用这些值', 'Use these values'],
   rerun: ['再运行一次', 'Run it again'],
+  failedTitle: ['这次运行失败了', 'This run failed'],
+  endedHint: [
+    '可以在表单里修改参数后再运行，或原样再运行一次。',
+    'Change the values in the form, or run it again as it is.',
+  ],
+  runninghubTask: ['RunningHub 任务 {id}', 'RunningHub task {id}'],
   filled: ['已填入表单', 'The form now has these values'],
   inputs: ['输入', 'Inputs'],
   inputsTitle: ['这个任务的输入', 'Inputs of this task'],

@@ -1,4 +1,4 @@
-// Owns the screen of an open app: its heading, form, result and earlier tasks; on a phone one of them at a time.
+// Owns the screen of an open app: its form, result and earlier tasks; on a phone one of them at a time.
 
 import { Form } from '../form/form.js';
 import { History } from '../history/history.js';
@@ -24,7 +24,6 @@ import { html, useEffect, useRef } from '../ui/html.js';
 import { t } from '../ui/i18n.js';
 import { Icon } from '../ui/icons.js';
 import { ProblemNote } from '../ui/parts.js';
-import { Heading } from './heading.js';
 import { isHistoryOpen, tab } from './layout.js';
 import { useTitle } from './title.js';
 
@@ -64,7 +63,7 @@ export function Workspace() {
   const title = isUnknownTask ? t('task') : (opened?.app.webappName ?? appName(webappId));
   return html`
     <div class="workspace" data-tab=${tab} data-history=${isHistoryOpen.value ? 'open' : 'closed'}>
-      <${Heading} form=${opened} name=${title} />
+      <h1 class="visually-hidden" id="app-title" tabindex="-1">${title ?? t('loading')}</h1>
       <div class="panels">
         <section class="panel form-panel" aria-label=${t('values')}><${FormArea} opened=${opened} webappId=${webappId} isUnknownTask=${isUnknownTask} /></section>
         <section class="panel result-panel" aria-label=${t('result')}><${Result} form=${opened} /></section>
