@@ -130,6 +130,8 @@ class Visit:
     def _check_by_axe(self, within: str | None, rules: dict[str, Any]) -> None:
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate((VENDOR / "axe.min.js").read_text())
+        # A dialog may still be on its way.
+        expect(self.page.locator(within or "main")).to_be_visible()
         self.page.evaluate(AT_REST)
         found = self.page.evaluate(AXE, [within, rules])["violations"]
         assert [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]] == []
