@@ -603,12 +603,12 @@ class TaskService:
             log.warning("task failed", extra=extra | {"error": task.error.get("code")})
         else:
             log.info("task ended", extra=extra)
-        self._schedule.run_times.forget(task)
+        now = self._database.clock()
+        ran_s = max(0, now - (task.running_ms or task.accepted_ms or now)) / 1000
+        self._schedule.run_times.forget(task, ran_s)
+        self._monitor.run_ended(ran_s)
         if self._progress:
             self._progress.stop(task.id)
-        if task.running_ms or task.accepted_ms:
-            began_ms = task.running_ms or task.accepted_ms or 0
-            self._monitor.run_ended(max(0, self._database.clock() - began_ms) / 1000)
         await self._submitter.submit_pending()
 
     def check_webhook_signature(self, task_id: str, signature: str) -> None:

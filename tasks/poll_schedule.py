@@ -11,6 +11,14 @@ from tasks.run_times import RunTimes
 # Shares of a task's age, so that a finish is seen within that share of the run time.
 STEP_WHERE_LIKELY = 0.095
 STEP_ELSEWHERE = 0.2
+# Nothing is known of an app: delays in parts of the first one, then growing with age. The second one is long
+# enough for all later ones to be short in proportion: of nine polls each has to count.
+SECOND_DELAY = 2.25
+LATER_DELAY = 0.65
+STEP_LATER = 0.1
+SHORTEST_STEP_LATER = 0.16
+# So that polls of tasks that began together drift apart.
+JITTER = 0.03
 # Far from a likely finish, polls only serve to see an early failure: they may lie further and further apart.
 STEP_BEFORE = 2.0
 # How far around earlier run times a finish counts as likely.
@@ -61,7 +69,7 @@ class PollSchedule:
         began_ms = (task.running_ms if is_running else task.accepted_ms) or now
         delay_s = next_delay_s(
             max(0, now - began_ms) / 1000,
-            await self.run_times.of(task) if is_running else (),
+            await self.run_times.settled(task) if is_running else (),
             first_s=self._first_s,
             longest_s=self._longest_s,
             slowdown=self.slowdown,
@@ -77,7 +85,10 @@ def next_delay_s(
     Delays grow with age from `first_s` to `longest_s`; polls cluster where the app's earlier `run_times`
     (seconds) make a finish likely. Only `slowdown` lets delays exceed `longest_s`.
     """
-    likely_from, likely_until = _likely_between(sorted(run_times)) if run_times else (0.0, -1.0)
+    longest_s = max(longest_s, min(SLOWEST_S, longest_s * slowdown))
+    if not run_times:
+        return _jittered(_delay_of_unknown_s(age_s, first_s) * slowdown, longest_s)
+    likely_from, likely_until = _likely_between(sorted(run_times))
     likely_slowdown = max(1.0, slowdown / SLOWDOWN_OF_THE_UNLIKELY)
     shortest_s = first_s * SHORTEST * likely_slowdown
     if likely_from <= age_s <= likely_until:
@@ -87,8 +98,20 @@ def next_delay_s(
         delay_s = max(shortest_s, min(delay_s, likely_from - age_s))
     else:
         delay_s = max(first_s, age_s * STEP_ELSEWHERE) * slowdown
-    longest_s = max(longest_s, min(SLOWEST_S, longest_s * slowdown))
-    return min(delay_s * random.uniform(0.95, 1.05), longest_s)
+    return _jittered(delay_s, longest_s)
+
+
+def _delay_of_unknown_s(age_s: float, first_s: float) -> float:
+    """Until a run of 5 to 25 s has ended, it is polled nine times, the later the more often for its age."""
+    if age_s < 0.9 * first_s:
+        return first_s
+    if age_s < (1 + SECOND_DELAY) / 2 * first_s:
+        return SECOND_DELAY * first_s
+    return max(LATER_DELAY * first_s + STEP_LATER * age_s, SHORTEST_STEP_LATER * age_s)
+
+
+def _jittered(delay_s: float, longest_s: float) -> float:
+    return min(delay_s * random.uniform(1 - JITTER, 1 + JITTER), longest_s)
 
 
 def _likely_between(run_times: Sequence[float]) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """When a task is polled again: within bounds whatever is known, and where a finish is likely."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from models import TaskStatus
 from tasks.poll_schedule import MAX_SLOWDOWN, SLOWEST_S, PollSchedule, expected_seconds, next_delay_s
 from tests.conftest import Clock, Core, MakeCore, at_runninghub
+from tests.poll_simulation import polled_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +45,24 @@ def delay_s(age_s: float, run_times: list[float]) -> float:
 
 def test_without_earlier_run_times_delays_grow_with_age() -> None:
     assert 1.9 <= delay_s(0, []) <= 2.1
-    assert 3.8 <= delay_s(20, []) <= 4.2
+    assert 4.3 <= delay_s(2.1, []) <= 4.7
+    assert 1.8 <= delay_s(6.5, []) <= 2.1
+    assert 3.2 <= delay_s(20, []) <= 3.4
+    assert 7.7 <= delay_s(50, []) <= 8.3
     assert 14.2 <= delay_s(1000, []) <= 15
+
+
+@pytest.mark.parametrize("submitted_within_s", [0, 1, 10, 20])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_tasks_of_a_new_app_are_detected_soon_with_nine_polls_at_most(
+    submitted_within_s: float, seed: int
+) -> None:
+    """2,000 of them at once, of 5 to 25 s; what the first ones took says nothing about the others."""
+    random.seed(seed)
+    detection = await polled_tasks(2_000, (5, 25), submitted_within_s)
+    assert detection.lag(50) <= 10
+    assert detection.lag(95) <= 25
+    assert detection.most_polls <= 9
 
 
 def test_delays_are_short_where_a_finish_is_likely_and_long_before() -> None:
@@ -73,7 +92,7 @@ async def test_a_tasks_age_counts_from_its_start_where_that_was_seen(core: Core,
     schedule = PollSchedule(core.run_times, core.settings, core.database.clock)
     task = await at_runninghub(core.database)
     clock.go_on(20)
-    assert 3.8 <= (await schedule.next_poll_ms(task) - clock.now_ms) / 1000 <= 4.2
+    assert 3.2 <= (await schedule.next_poll_ms(task) - clock.now_ms) / 1000 <= 3.4
     queued = task._replace(accepted_ms=clock.now_ms)
     next_poll_ms = await schedule.next_poll_ms(queued, TaskStatus.QUEUED)
     assert 1.9 <= (next_poll_ms - clock.now_ms) / 1000 <= 2.1

@@ -5,7 +5,7 @@ import pytest
 from database import Database
 from models import Task
 from tasks.run_times import LATEST, RunTimes
-from tests.conftest import add_waiting, at_runninghub
+from tests.conftest import Clock, add_waiting, at_runninghub
 from transitions import Finished
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +53,27 @@ async def test_that_there_are_none_is_remembered_too(database: Database) -> None
     assert list(await run_times.of(task)) == []
     await finish(database, 1, 5)
     assert list(await run_times.of(task)) == []
+
+
+async def test_an_apps_first_run_times_count_when_longer_runs_would_have_ended(
+    database: Database, clock: Clock
+) -> None:
+    run_times, task = RunTimes(database), await task_of(database)
+    assert list(await run_times.settled(task)) == []
+    await finish(database, 1, 5)
+    run_times.forget(task, 5)
+    clock.go_on(9)
+    assert await run_times.of(task) == [5]
+    assert list(await run_times.settled(task)) == []
+    run_times.forget(task, 8)  # one that is not among the newest any more, or that failed
+    clock.go_on(6)
+    assert list(await run_times.settled(task)) == []
+    clock.go_on(1)
+    assert await run_times.settled(task) == [5]
+    run_times.forget(task, 60)
+    assert await run_times.settled(task) == [5]
+
+
+async def test_run_times_from_before_the_start_count_at_once(database: Database) -> None:
+    await finish(database, 1, 5)
+    assert await RunTimes(database).settled(await task_of(database)) == [5]
