@@ -235,7 +235,7 @@ class PostgresServer:
 
     async def scan(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
         """Rows of a list, which may take longer: only a part of the pool is for them."""
-        async with self._scan_slots:
+        async with _slot(self._scan_slots):
             return await self.read(sql, parameters)
 
     async def count(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
@@ -307,7 +307,7 @@ class PostgresServer:
             return await self._transaction(statements)
 
     async def _transaction(self, statements: Callable[[Connection], Awaitable[T]]) -> T:
-        async with self._write_slots, self._connection() as connection:
+        async with _slot(self._write_slots), self._connection() as connection:
             try:
                 await connection.execute(BEGIN)
                 result = await statements(Transaction(connection))
@@ -426,6 +426,20 @@ async def migrate(connection: Any, migrations: Mapping[int, str] = MIGRATIONS) -
 def refusal(exc: Exception) -> str:
     """One line for people; the driver's text tells which host, user or database it is."""
     return f"{reason_of(exc)} ({' '.join(str(exc).split()) or type(exc).__name__})"
+
+
+@asynccontextmanager
+async def _slot(slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """A part of the pool. Raises DatabaseUnavailable where none becomes free in time."""
+    try:
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+            await slots.acquire()
+    except TimeoutError as exc:
+        raise unavailable(EXHAUSTED) from exc
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 async def _keep_as_it_is(connection: Any) -> None:

@@ -424,6 +424,33 @@ async def test_a_pool_that_is_used_up_stops_a_call_and_not_the_next(
         await asyncio.gather(*writes)
 
 
+@pytest.mark.parametrize("kind", ["list", "write"])
+async def test_lists_and_writes_wait_no_longer_for_their_part_of_the_pool(
+    url: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    async with Database(f"{url}?pool_size=4") as database:
+        monkeypatch.setattr(db.postgres, "ACQUIRE_TIMEOUT_S", 0.05)
+        ended = asyncio.Event()
+
+        async def hangs(connection: Connection) -> None:
+            await ended.wait()
+
+        async def call() -> None:
+            if kind == "write":
+                await database.engine.write(hangs)
+            else:
+                await database.engine.scan("SELECT pg_sleep(1)")
+
+        calls = [asyncio.create_task(call()) for _ in range(8)]
+        done, _ = await asyncio.wait(calls, timeout=0.5)
+        assert len(done) == 8 - (2 if kind == "write" else 1)
+        for refused in done:
+            with pytest.raises(DatabaseUnavailable, match="all connections to it are in use"):
+                await refused
+        ended.set()
+        await asyncio.gather(*set(calls) - done)
+
+
 async def test_a_write_whose_caller_goes_away_is_still_written(three: list[Database]) -> None:
     task = await add_waiting(three[0])
     writing = asyncio.create_task(three[0].store(task.id, CancelRequested(CancelReason.USER)))
