@@ -27,17 +27,17 @@ def create(data: Path, *arguments: str) -> None:
     if os.geteuid() == 0:
         shutil.chown(data.parent, _user())
         shutil.chown(data, _user())
-    _run("initdb", "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-sync", *arguments)
+    run("initdb", "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-sync", *arguments)
 
 
 def start(data: Path, port: int, settings: Mapping[str, str]) -> None:
     """Return when it accepts connections at 127.0.0.1. Raises RuntimeError with its log."""
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     options += f" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -p {port}"
-    log = data.parent / "log"
+    log = data.with_suffix(".log")
     for _ in range(STARTS):
         try:
-            _run("pg_ctl", "-D", str(data), "-w", "-l", str(log), "-o", options, "start")
+            run("pg_ctl", "-D", str(data), "-w", "-l", str(log), "-o", options, "start")
             return
         except subprocess.CalledProcessError:  # processes of a killed server have not all ended yet
             time.sleep(0.2)
@@ -46,10 +46,10 @@ def start(data: Path, port: int, settings: Mapping[str, str]) -> None:
 
 def stop(data: Path, mode: str) -> None:
     """`fast`: as a restart does. `immediate`: as a crash."""
-    _run("pg_ctl", "-D", str(data), "-w", "-m", mode, "stop")
+    run("pg_ctl", "-D", str(data), "-w", "-m", mode, "stop")
 
 
-def _run(name: str, *arguments: str) -> None:
+def run(name: str, *arguments: str) -> None:
     """PostgreSQL refuses to run as root: then it runs as the user of its package, or as nobody."""
     as_user = ["setpriv", f"--reuid={_user()}", "--clear-groups"] if os.geteuid() == 0 else []
     subprocess.run(

@@ -7,8 +7,11 @@ with start_postgres() as server:
 import asyncio
 import os
 import secrets
+import shutil
 import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ from simulator import local_postgres
 from tests.processes import free_port
 
 NO_SERVER = "no PostgreSQL server: install the system's package postgresql, or set TEST_DATABASE_URL"
+IS_RECEIVING = "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'"
+IS_SYNCHRONOUS = "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
 OPTIONS = {**local_postgres.VOLATILE, "max_connections": "200", "shared_buffers": "64MB"}
 
 
@@ -51,6 +56,14 @@ class RunningServer:
         assert self.data is not None
         local_postgres.start(self.data, self.port, OPTIONS)
 
+    def is_running(self) -> bool:
+        assert self.data is not None
+        try:
+            local_postgres.run("pg_ctl", "-D", str(self.data), "status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
     def stop(self, mode: str = "immediate") -> None:
         """`fast`: as a restart does. `immediate`: as a crash."""
         assert self.data is not None
@@ -64,6 +77,47 @@ class RunningServer:
         for number in (process, *map(int, children)):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
+
+    @contextmanager
+    def standby(self, *, is_synchronous: bool) -> Iterator["RunningServer"]:
+        """A second server that receives what this one commits: before a commit returns, or a moment later."""
+        assert self.data is not None
+        data, port = self.data.with_name("standby"), free_port()
+        copy = ("--checkpoint=fast", "--no-sync", "--wal-method=stream", "--write-recovery-conf")
+        local_postgres.run("pg_basebackup", "-d", self.url, "-D", str(data), *copy)
+        standby = RunningServer(self.url.replace(f":{self.port}/", f":{port}/"), data, port)
+        standby.start()
+        try:
+            if is_synchronous:
+                self.configure("synchronous_standby_names = '*'")
+            self.wait_until(IS_SYNCHRONOUS if is_synchronous else IS_RECEIVING)
+            yield standby
+        finally:
+            if is_synchronous:
+                self.configure("synchronous_standby_names = ''")
+            standby.stop()
+            shutil.rmtree(data)
+
+    def stop_receiving(self) -> None:
+        """Let a standby lag: what the other server commits from now on it does not get."""
+        self.configure("primary_conninfo = ''")
+        self.wait_until("SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+
+    def promote(self) -> None:
+        """Let a standby accept writes."""
+        assert self.data is not None
+        local_postgres.run("pg_ctl", "-D", str(self.data), "-w", "promote")
+
+    def configure(self, setting: str) -> None:
+        for sql in (f"ALTER SYSTEM SET {setting}", "SELECT pg_reload_conf()"):
+            asyncio.run(_execute(self.url, sql))
+
+    def wait_until(self, sql: str) -> None:
+        """Until the statement returns true."""
+        deadline = time.monotonic() + local_postgres.TIMEOUT_S
+        while not asyncio.run(_value(self.url, sql)):
+            assert time.monotonic() < deadline, sql
+            time.sleep(0.05)
 
 
 def empty(url: str) -> None:
@@ -84,6 +138,14 @@ async def _execute(url: str, sql: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def _value(url: str, sql: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(sql)
     finally:
         await connection.close()
 
