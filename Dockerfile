@@ -1,5 +1,6 @@
 # Small, without root, with a health check. Its data (database, secret key, outputs) is in the volume /data.
 # Run it with `--restart unless-stopped --stop-timeout 30`: a paid call in flight gets time to be stored.
+# With DATABASE_URL=postgresql://… the database is elsewhere: the lock has the drivers of both.
 FROM python:3.13-slim AS packages
 COPY requirements.lock .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock

@@ -99,10 +99,10 @@ fuzz: .venv/dev
 bench: .venv/bench
 	$(BIN)/python -m bench
 
-# The pinned versions for production.
+# The pinned versions for production, with the drivers of both databases.
 lock: .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile requirements.txt --quiet --upgrade --generate-hashes \
+	$(BIN)/uv pip compile requirements.txt requirements-postgres.txt --quiet --upgrade --generate-hashes \
 	  --universal --python-version 3.11 --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
 

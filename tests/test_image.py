@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from tests.http_client import http_client
+from tests.postgres_server import RunningServer
 from tests.processes import ROOT, start_service
 
 PRIVATE = (".env", ".env.production", "tasks.db", "tasks.db-wal", "tasks.db.secret", "key.pem")
@@ -62,15 +64,51 @@ def test_a_module_of_a_new_package_is_in_the_image() -> None:
     assert is_in_image("new_package/inner/module.py")
 
 
-@pytest.mark.processes
-def test_the_service_starts_from_the_image_s_files_alone(tmp_path: Path) -> None:
-    image, data = tmp_path / "app", tmp_path / "data"
-    data.mkdir()
+def test_the_image_installs_the_drivers_of_both_databases() -> None:
+    assert "pip install --no-cache-dir --require-hashes -r requirements.lock" in read("Dockerfile")
+    pinned = re.findall(r"(?m)^([\w.-]+)==", read("requirements.lock"))
+    assert {"aiosqlite", "asyncpg"} <= set(pinned)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The image's files alone."""
+    image = tmp_path / "app"
     for name in filter(is_in_image, project_files()):
         (image / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, image / name)
-    with start_service(
-        "http://127.0.0.1:1", data / "tasks.db", arguments=("--app-dir", str(image))
-    ) as service:
-        assert http_client.get(f"{service.url}/").status_code == 200
-        assert http_client.get(f"{service.url}/docs").status_code == 200
+    return image
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The database's place in the volume."""
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "tasks.db"
+
+
+def assert_serves(image: Path, data: Path, **env: str) -> None:
+    app_dir = ("--app-dir", str(image))
+    with start_service("http://127.0.0.1:1", data, env=env, arguments=app_dir) as service:
+        for path in ("/", "/docs", "/tasks"):
+            assert http_client.get(f"{service.url}{path}").status_code == 200
+
+
+@pytest.mark.processes
+def test_the_service_starts_from_the_image_s_files_alone(image: Path, data: Path) -> None:
+    assert_serves(image, data)
+
+
+@pytest.mark.processes
+def test_the_image_s_files_move_a_database_to_postgresql_and_serve_it(
+    image: Path, data: Path, postgres_server: RunningServer
+) -> None:
+    assert_serves(image, data)
+    with postgres_server.database() as url:
+        command = [sys.executable, "-m", "db.move", f"sqlite:///{data}", url]
+        subprocess.run(command, cwd=image, check=True, capture_output=True)
+        assert_serves(image, data, DATABASE_URL=url, SECRET_KEY=f"hex:{Path(f'{data}.secret').read_text()}")
