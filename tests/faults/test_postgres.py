@@ -153,7 +153,7 @@ async def test_a_network_that_fails_again_and_again_loses_and_repeats_nothing(
     board.set(run_latency=0.05)
     accepted = []
     async with instance(board, tmp_path, proxy.address(database)) as (client, _):
-        for _ in range(20):
+        for _ in range(8):
             calls = [client.post("/submit_task", json=SUBMISSION) for _ in range(5)]
             submitting = asyncio.gather(*calls)
             await asyncio.sleep(0.05)
