@@ -180,7 +180,8 @@ def _fitting(text: str, font: Font, width: int) -> int:
     """How many characters fit in a line, at least one; 0: all."""
     if font.getlength(text) <= width:
         return 0
-    return max(1, bisect.bisect(range(len(text)), width, key=lambda end: font.getlength(text[:end])) - 1)
+    ends = range(len(text))
+    return max(1, bisect.bisect(ends, float(width), key=lambda end: float(font.getlength(text[:end]))) - 1)
 
 
 def _uploaded_pictures(task: Task, uploads: UploadStore) -> list[Image.Image]:

@@ -61,7 +61,7 @@ def start_simulator(*, port: int = 0, **switches: Any) -> Iterator[Running]:
     arguments = ["--port", str(port)]
     for name, value in ({"files_port": port} | switches).items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
-    start = partial(_fork, ["simulator", *arguments], clean_environment(), ROOT)
+    start = partial(start_module, ["simulator", *arguments], clean_environment(), ROOT)
     with _running(start, port, "/simulator/switches") as simulator:
         yield simulator
 
@@ -86,7 +86,7 @@ def start_service(
     # Beside the database, so that a developer's own .env is not read.
     environment, folder = clean_environment() | settings, database.parent
     if workers == 1 and not arguments:
-        start = partial(_fork, program, environment, folder)
+        start = partial(start_module, program, environment, folder)
     else:
         start = partial(_execute, [sys.executable, "-m", *program], environment, folder)
     with _running(start, port, "/health") as service:
@@ -113,6 +113,13 @@ def start_program(
         yield program
 
 
+def start_module(program: list[str], environment: dict[str, str], cwd: Path, log: Path) -> Process:
+    """As `python -m`, printing to `log`; elsewhere than on Linux a process with such imports may not fork."""
+    if sys.platform == "linux":
+        return fork_server().start(program, env=environment, cwd=cwd, log=log)
+    return _execute([sys.executable, "-m", *program], environment, cwd, log)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -131,13 +138,6 @@ def _execute(command: list[str], environment: dict[str, str], cwd: Path, log: Pa
         return subprocess.Popen(
             command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True
         )
-
-
-def _fork(program: list[str], environment: dict[str, str], cwd: Path, log: Path) -> Process:
-    """As `python -m`; elsewhere than on Linux a process that has imported so much may not fork."""
-    if sys.platform == "linux":
-        return fork_server().start(program, env=environment, cwd=cwd, log=log)
-    return _execute([sys.executable, "-m", *program], environment, cwd, log)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from tests.processes import (
     Running,
     clean_environment,
     free_port,
+    start_module,
     start_service,
     start_simulator,
 )
@@ -357,14 +357,17 @@ def test_a_full_disk_is_a_problem_and_nothing_is_paid_without_a_row(
         assert get(service.url, f"/tasks/{first.json()['task_id']}")["status"] == "SUCCESS"
 
 
-def refused_start(tmp_path: Path, *, app: str = "main:app", **env: str) -> tuple[int, str]:
+def refused_start(tmp_path: Path, **env: str) -> tuple[int, str]:
     """The exit code and all that was printed by a service that does not start."""
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path / 't.db'}", "LOG_LEVEL": "WARNING", **env}
-    command = [sys.executable, "-m", "uvicorn", app, "--app-dir", str(ROOT), "--port", str(free_port())]
-    done = subprocess.run(
-        command, env=clean_environment() | settings, cwd=tmp_path, capture_output=True, timeout=60
-    )
-    return done.returncode, (done.stdout + done.stderr).decode()
+    program = ["uvicorn", "main:app", "--app-dir", str(ROOT), "--port", str(free_port())]
+    log = tmp_path / "log"
+    log.touch()
+    process = start_module(program, clean_environment() | settings, tmp_path, log)
+    try:
+        return process.wait(timeout=60), log.read_text()
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(

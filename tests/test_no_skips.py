@@ -33,7 +33,7 @@ def test_a_skipped_test_is_a_failure_in_ci_alone(tests: str, ci: str, expected: 
     ended = subprocess.run(
         [*command, "-c", "/dev/null"],
         cwd=ROOT,
-        env=clean_environment() | {"CI": ci},
+        env=clean_environment() | {"CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=60,
