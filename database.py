@@ -152,9 +152,20 @@ def _json_or_none(value: Json | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def _members(enum: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """What a column's text stands for; four times as fast as calling the enum. Raises KeyError."""
+    return {member.value: member for member in enum}.__getitem__
+
+
+COLUMN_NAMES = {
+    kind: tuple(column.name for column in fields(kind)) for kind in (NewTask, AccountRow, LimiterRow)
+}
+ACCOUNT_STATES = _members(AccountState)
+
+
 def _columns(row: NewTask | AccountRow | LimiterRow) -> dict[str, Any]:
     """A row's values by column name; `asdict` would copy every value of a node list as well."""
-    return {column.name: getattr(row, column.name) for column in fields(row)}
+    return {name: getattr(row, name) for name in COLUMN_NAMES[type(row)]}
 
 
 def _from_json(text: str) -> Json:
@@ -162,11 +173,6 @@ def _from_json(text: str) -> Json:
         return from_json(text)  # five times as fast
     except ValueError:
         return json.loads(text)  # nested deeper than that parser goes, or half of a surrogate pair
-
-
-def _members(enum: type[StrEnum]) -> Callable[[str], StrEnum]:
-    """What a column's text stands for; four times as fast as calling the enum. Raises KeyError."""
-    return {member.value: member for member in enum}.__getitem__
 
 
 DECODERS: dict[str, Callable[[Any], Any]] = {
@@ -219,10 +225,9 @@ def _first(rows: Iterable[Row]) -> Task | None:
 
 def _account(row: Row) -> AccountRow:
     values = dict(zip(row.keys(), row, strict=True))
-    return AccountRow(
-        **values
-        | {"state": AccountState(values["state"]), "is_probe_needed": bool(values["is_probe_needed"])}
-    )
+    values["state"] = ACCOUNT_STATES(values["state"])
+    values["is_probe_needed"] = bool(values["is_probe_needed"])
+    return AccountRow(**values)
 
 
 def _limiter(row: Row) -> LimiterRow:

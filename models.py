@@ -1,5 +1,6 @@
 """Plain values that several packages share: `Task`, `TaskStatus`, and what is stored with a task."""
 
+import time
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -359,7 +360,7 @@ class Balance:
 
 def utc_now_ms() -> int:
     """Milliseconds since 1970; the one clock of all due times."""
-    return int(datetime.now(UTC).timestamp() * 1000)
+    return time.time_ns() // 1_000_000
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -413,18 +413,19 @@ class OutputResponse(BaseModel):
 
     @classmethod
     def of(cls, output: Output, url: str) -> Self:
-        return cls.model_construct(
-            n=output.n,
-            state=output.state,
-            url=url,
-            file_type=output.file_type,
-            media_type=output.media_type,
-            bytes=output.size,
-            sha256=output.sha256,
-            node_id=output.node_id,
-            text=output.text,
-            thumbnail_url=None if output.thumbnail_size is None else f"{url}&thumbnail=true",
-        )
+        values = {
+            "n": output.n,
+            "state": output.state,
+            "url": url,
+            "file_type": output.file_type,
+            "media_type": output.media_type,
+            "bytes": output.size,
+            "sha256": output.sha256,
+            "node_id": output.node_id,
+            "text": output.text,
+            "thumbnail_url": None if output.thumbnail_size is None else f"{url}&thumbnail=true",
+        }
+        return _constructed(cls, values)
 
 
 Model = TypeVar("Model", bound=BaseModel)
