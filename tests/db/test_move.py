@@ -42,6 +42,11 @@ pytestmark = pytest.mark.anyio
 DATA = Path(__file__).parent.parent / "data"
 RELEASE = DATA / "release-1.0.0.sqlite3"
 ANN = User("ann", "2026-01-01T00:00:00.000Z", None, UserLimits(tasks_per_day=5), None)
+WAITS_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'runninghub-gateway-move'
+        AND wait_event_type = 'Lock'
+"""
 WITH_PASSWORD = "0199f0c2000000000000000000000017"
 
 
@@ -407,6 +412,31 @@ def test_the_command_fails_in_one_line(source: str, target: str, said: str) -> N
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(said)
     assert "55" not in done.stderr.replace("5432", "")
+
+
+@pytest.mark.processes
+async def test_a_command_that_is_killed_leaves_the_target_empty_and_can_be_repeated(
+    release: Path, target: str
+) -> None:
+    async with Database(target):
+        pass
+    blocker = await asyncpg.connect(target)
+    await blocker.execute("BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+    arguments = ("-m", "db.move", f"sqlite:///{release}", target)
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    async with asyncio.timeout(60):
+        while not await query(target, WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+    killed.kill()
+    await killed.wait()
+    await blocker.execute("ROLLBACK")
+    await blocker.close()
+    assert await all_tasks(target) == []
+    assert not moved_mark(release).exists()
+    await moved(release, target)
+    assert len(await all_tasks(target)) == 29
 
 
 @pytest.mark.processes
