@@ -344,7 +344,7 @@ def test_an_unknown_task_says_so_and_the_history_names_every_app(open_page: Visi
     visit = open_page(service)
     visit.page.goto("about:blank")
     visit.page.goto(f"{service.url}/#/tasks/no-such-task")
-    expect(visit.page.locator(".result-panel .alert")).to_have_text("There is no such task.")
+    expect(visit.page.locator(".result-panel .end-title")).to_have_text("There is no such task.")
     expect(visit.page.locator("#app-title")).to_have_text("Task")
     expect(visit.page.locator("#tasks .task-row")).to_contain_text("总是失败的应用")
     visit.check_accessibility()

@@ -59,7 +59,7 @@ const NarrowMenu = () => html`
       ${isAppOpen() && form.value && html`<${AppMenuItems} close=${close} />`}
       <button type="button" class="menu-item" onClick=${switchLanguage}><${Icon} name="language" />${t('switchLanguage')}</button>
       <a class="menu-item" href=${USAGE} aria-current=${isUsage() ? 'page' : null} onClick=${close}><${Icon} name="chart" />${usageLabel()}</a>
-      <a class="menu-item" href="/docs"><${Icon} name="code" />${t('apiDocs')}</a>
+      <a class="menu-item" href="/docs"><${Icon} name="list" />${t('apiDocs')}</a>
       ${
         isTokenKept.value &&
         html`<button type="button" class="menu-item" onClick=${forgetToken}><${Icon} name="lock" />${t('forget')}</button>`

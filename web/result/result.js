@@ -13,7 +13,9 @@ import { takeTasks, batchOf, viewed, viewedId, viewProblem } from '../state/task
 import { costParts, dateTime, duration } from '../ui/format.js';
 import { html, useState } from '../ui/html.js';
 import { pick, t } from '../ui/i18n.js';
+import { Icon } from '../ui/icons.js';
 import { Button, ProblemNote, StatusPill } from '../ui/parts.js';
+import { problemText } from '../ui/problems.js';
 import { BatchStrip } from './batch_strip.js';
 import { Ended } from './ended.js';
 import { Progress } from './progress.js';
@@ -24,7 +26,14 @@ import { Unknown } from './unknown.js';
 export function Result({ form }) {
   const task = viewed.value;
   if (viewProblem.value && !task)
-    return html`<div class="stage ended"><${ProblemNote} problem=${viewProblem.value} /></div>`;
+    return html`
+      <div class="stage ended">
+        <div class="end">
+          <span class="end-icon"><${Icon} name="question" /></span>
+          <p class="end-title" role="alert">${problemText(viewProblem.value)}</p>
+        </div>
+      </div>
+    `;
   if (!task)
     return viewedId.value
       ? html`<div class="stage loading" role="status" aria-label=${t('loading')}></div>`

@@ -24,17 +24,19 @@ export function Unknown({ task, attempt }) {
   };
   return html`
     <div class="stage ended">
-      <div class="alert unknown"><${Icon} name="question" /><div><p>${t('unknown1')}</p><p>${t('unknown2')}</p></div></div>
-      <form class="settle" onSubmit=${follow}>
-        <label class="label" for="runninghub-id">${t('didStart')}</label>
-        <div class="row">
-          <input id="runninghub-id" type="text" inputmode="numeric" autocomplete="off" required pattern="[0-9]{1,30}" value=${id} onInput=${(event) => setId(event.target.value)} />
-          <button class="button secondary"><span>${t('takeId')}</span></button>
+      <div class="end decision">
+        <div class="alert unknown"><${Icon} name="question" /><div><p>${t('unknown1')}</p><p>${t('unknown2')}</p></div></div>
+        <form class="settle" onSubmit=${follow}>
+          <label class="label" for="runninghub-id">${t('didStart')}</label>
+          <div class="row">
+            <input id="runninghub-id" type="text" inputmode="numeric" autocomplete="off" required pattern="[0-9]{1,30}" value=${id} onInput=${(event) => setId(event.target.value)} />
+            <button class="button secondary"><span>${t('takeId')}</span></button>
+          </div>
+        </form>
+        <div class="settle">
+          <p class="label">${t('didNotStart')}</p>
+          <${Button} icon="redo" onClick=${resubmit}>${t('resubmit')}<//>
         </div>
-      </form>
-      <div class="settle">
-        <p class="label">${t('didNotStart')}</p>
-        <${Button} icon="redo" onClick=${resubmit}>${t('resubmit')}<//>
       </div>
     </div>
   `;
