@@ -15,7 +15,7 @@ from main import create_app
 from tests.conftest import API_KEY, settings_with
 from tests.http_client import http_client
 from tests.log_capture import Log
-from tests.processes import ROOT, clean_environment, free_port
+from tests.processes import ROOT, clean_environment, free_port, start_module
 
 START_TIMEOUT_S = 30
 TOKEN = "a-long-random-token"
@@ -35,9 +35,14 @@ def start(tmp_path: Path, **env: str) -> "subprocess.Popen[str]":
 
 def failed_start(tmp_path: Path, **env: str) -> tuple[int, str]:
     """The exit code and everything printed."""
-    process = start(tmp_path, **env)
-    printed, _ = process.communicate(timeout=START_TIMEOUT_S)
-    return process.returncode, printed
+    settings = {"DATABASE_URL": f"sqlite:///{tmp_path / 'tasks.db'}"} | env
+    log = tmp_path / "log"
+    log.touch()
+    process = start_module(["main"], clean_environment() | settings, tmp_path, log)
+    try:
+        return process.wait(timeout=START_TIMEOUT_S), log.read_text()
+    finally:
+        process.kill()
 
 
 @pytest.mark.processes

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import random
-import signal
 import sqlite3
-import sys
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from standardwebhooks import Webhook
 
 from database import Database
 from tests.conftest import Clock, add, add_waiting, at_runninghub
-from tests.processes import ROOT, clean_environment
+from tests.processes import ROOT, START_TIMEOUT_S, Process, clean_environment, start_module
 from tests.webhooks.worker import SECRET
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
@@ -56,23 +54,23 @@ class Flaky:
         return web.Response(status=503)
 
 
-async def start_worker(number: int, database: str, url: str, clock: Path) -> asyncio.subprocess.Process:
+async def start_worker(number: int, database: str, url: str, clock: Path) -> Process:
     """It is at work when this returns: what comes next meets it at any point of it."""
-    worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.webhooks.worker", database, url, str(clock), f"worker-{number}"),
-        cwd=ROOT,
-        env=clean_environment(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert worker.stdout is not None
-    assert await worker.stdout.readline() == b"at work\n"
+    log = clock.with_name(f"worker-{number}.log")
+    log.write_text("")
+    program = ["tests.webhooks.worker", database, url, str(clock), f"worker-{number}"]
+    worker = start_module(program, clean_environment(), ROOT, log)
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while "at work\n" not in log.read_text():
+            assert worker.poll() is None, log.read_text()
+            await asyncio.sleep(0.01)
     return worker
 
 
-async def kill(worker: asyncio.subprocess.Process) -> None:
-    assert worker.returncode is None, "it ended by itself"
-    worker.send_signal(signal.SIGKILL)
-    await worker.wait()
+def kill(worker: Process) -> None:
+    assert worker.poll() is None, "it ended by itself"
+    worker.kill()
+    worker.wait()
 
 
 async def add_tasks(path: str, clock: Clock) -> dict[str, str]:
@@ -110,7 +108,7 @@ async def test_every_end_arrives_under_one_id_whatever_is_killed_meanwhile(tmp_p
     try:
         for step in range(HOUR_S // STEP_S):
             await asyncio.sleep(random.uniform(*LIFE_S))
-            await kill(workers[step % 2])
+            kill(workers[step % 2])
             workers[step % 2] = await start_worker(step % 2, path, url, clock_file)
             go_on(STEP_S)
         receiver.is_down = False
@@ -121,7 +119,7 @@ async def test_every_end_arrives_under_one_id_whatever_is_killed_meanwhile(tmp_p
                 await asyncio.sleep(0.1)
     finally:
         for worker in workers:
-            await kill(worker)
+            kill(worker)
         await runner.cleanup()
 
     assert {task_id: set(types) for task_id, types in receiver.types.items()} == {
