@@ -312,7 +312,7 @@ async def list_tasks(
     created_before: Annotated[
         UtcTime | None, empty_is(None), Query(description="RFC 3339, exclusive.")
     ] = None,
-    limit: Annotated[int, empty_is(50), Query(ge=1, le=200)] = 50,
+    limit: Annotated[int, Query(ge=1, le=200), empty_is(50)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> TaskPage:
     reject_unknown_query(request)

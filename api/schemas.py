@@ -76,7 +76,10 @@ UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 def empty_is(default: object) -> BeforeValidator:
-    """A parameter without a value, `?limit=`, counts as left out: forms and templates send them."""
+    """A parameter without a value, `?limit=`, counts as left out: forms and templates send them.
+
+    Stands behind the bounds: before them, the OpenAPI document gets names that are not JSON Schema's.
+    """
     return BeforeValidator(lambda value: default if value == "" else value)
 
 

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     if missing := missing_packages():
         print(f"python -m simulator.demo_cluster: {missing}", file=sys.stderr)
         return 1
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:

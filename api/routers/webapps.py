@@ -70,7 +70,7 @@ async def list_webapps(
     principal: PrincipalDep,
     source: Source = Source.USED,
     sort: Annotated[Sort, Query(description="Of RunningHub's own list.")] = Sort.RECOMMEND,
-    limit: Annotated[int, empty_is(20), Query(ge=1, le=50)] = 20,
+    limit: Annotated[int, Query(ge=1, le=50), empty_is(20)] = 20,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{0,18}$", description="`next_cursor`")] = None,
 ) -> WebappList:
     if source is Source.RUNNINGHUB:
