@@ -1,5 +1,6 @@
 """Holds free calls back while RunningHub is broken, and bounds how many are made in a second."""
 
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -33,10 +34,13 @@ class CircuitBreaker:
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Lets so many calls a second through on average, and not more at once than `burst_s` seconds' worth."""
+    """Lets so many calls a second through on average, and not more at once than `burst_s` seconds' worth.
+
+    It begins full.
+    """
 
     burst_s: float
-    tokens: float = 0.0
+    tokens: float = math.inf
     filled_at: float = field(default_factory=time.monotonic)
 
     def fill(self, now: float, per_s: float) -> int:

@@ -59,6 +59,8 @@ def test_a_trial_that_succeeds_lets_all_calls_through_again() -> None:
 
 def test_calls_are_bounded_by_the_second_and_saved_up_for_no_longer_than_a_burst() -> None:
     bucket = TokenBucket(burst_s=0.2, filled_at=100.0)
+    assert bucket.fill(100.0, per_s=800) == 160
+    bucket.take(160)
     assert bucket.fill(100.0, per_s=800) == 0
     assert bucket.fill(100.125, per_s=800) == 100
     assert bucket.fill(160.0, per_s=800) == 160
