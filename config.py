@@ -61,13 +61,18 @@ def checked_webhook_url(value: str) -> str:
 
 
 def checked_database_url(value: str) -> str:
-    """Raises ValueError, whose text may name a part of the address."""
+    """Raises ValueError, whose text has no part of the address."""
     if value.startswith("postgresql://"):
-        parts = urlsplit(value)
-        if not parts.hostname or not parts.path.strip("/"):
-            raise ValueError("must be postgresql://user:password@host:port/name")
-        if parts.port is not None and not 0 < parts.port < 65_536:
-            raise ValueError("the port must lie between 1 and 65535")
+        try:
+            parts = urlsplit(value)
+            is_complete = bool(parts.hostname and parts.path.strip("/") and parts.port != 0)
+        except ValueError:  # its text may quote a part of the password
+            is_complete = False
+        if not is_complete:
+            raise ValueError(
+                "must be postgresql://user:password@host:port/name, / @ : # ? [ ] and % in the password"
+                " percent-encoded, and a port between 1 and 65535"
+            )
     elif value == "sqlite:///:memory:":
         raise ValueError("must name a file: tasks in memory would be lost when the service stops")
     elif not value.startswith("sqlite:///") or value in {"sqlite:///", "sqlite:////"}:

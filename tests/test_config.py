@@ -259,6 +259,18 @@ def test_a_database_url_is_shown_without_its_password(
     assert load_settings().database_url_without_password == shown
 
 
+@pytest.mark.parametrize(
+    "password", [f"{SECRET}/more", f"{SECRET}#more", f"{SECRET}]more", f"{SECRET}:more/"]
+)
+def test_a_password_that_is_not_encoded_is_refused_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], password: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://user:{password}@db/tasks")
+    line = last_words(capsys)
+    assert line.startswith("DATABASE_URL is wrong: must be postgresql://user:password@host:port/name")
+    assert SECRET not in line
+
+
 def test_a_blank_value_of_an_optional_setting_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET_KEY", "JWT_SECRET", "WEBHOOK_URL", "WEBHOOK_SECRET", "RUNNINGHUB_ACCOUNTS"):
         monkeypatch.setenv(name, "")
