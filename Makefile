@@ -3,8 +3,8 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 SIMULATOR_PORT ?= 9000
-# Many tests wait for processes: three files at a time are faster even on two cores. 0: one after the other.
-TEST_WORKERS ?= 3
+# Many tests wait for processes: four files at a time are faster even on two cores. 0: one after the other.
+TEST_WORKERS ?= 4
 BIN := .venv/bin
 PARALLEL := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
