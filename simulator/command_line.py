@@ -34,3 +34,11 @@ def url_host(host: str) -> str:
 def reason(error: OSError) -> str:
     """Why a socket could not be opened; without the address, which Python appends."""
     return str(error.strerror or error).partition(" (")[0]
+
+
+def free_port() -> int:
+    """On loopback, free when asked for."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number

@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from simulator import local_postgres
-from simulator.command_line import url_host
+from simulator.command_line import free_port, url_host
 from simulator.demo import DEMO_KEY, end, options_of, wait_until_healthy
 
 INSTANCES = 3
@@ -175,13 +174,6 @@ def nginx_config(shipped: str, folder: Path, address: str, ports: list[int]) -> 
         servers=" ".join(f"server 127.0.0.1:{port} fail_timeout=1s;" for port in ports),
         server=server,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _print_addresses(options: argparse.Namespace, ports: list[int], instances: list[Process]) -> None:

@@ -170,3 +170,12 @@ def start_postgres() -> Iterator[RunningServer]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def start_own_postgres() -> Iterator[RunningServer]:
+    """A server that tests may stop; skips them where there is none but the one that others need."""
+    with start_postgres() as server:
+        if server.data is None:
+            pytest.skip("TEST_DATABASE_URL is a server that other tests need")
+        yield server

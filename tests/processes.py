@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simulator.command_line import free_port as free_port
 from tests.fork_server import ForkedProcess, fork_server
 
 ROOT = Path(__file__).parent.parent
@@ -118,13 +119,6 @@ def start_module(program: list[str], environment: dict[str, str], cwd: Path, log
     if sys.platform == "linux":
         return fork_server().start(program, env=environment, cwd=cwd, log=log)
     return _execute([sys.executable, "-m", *program], environment, cwd, log)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def clean_environment() -> dict[str, str]:

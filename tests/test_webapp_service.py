@@ -38,6 +38,7 @@ from runninghub.client import MAX_REPLY_BYTES, MAX_REPLY_VALUES, NotSent, Pools,
 from runninghub.codes import Refusal
 from runninghub.replies import PollResult, RunResult, RunState
 from tests.conftest import API_KEY, NODE, WEBAPP_ID, RunningHub, answer, settings_with
+from tests.processes import free_port
 from webapp_service import Run, WebappService
 
 pytestmark = pytest.mark.anyio
@@ -796,13 +797,6 @@ async def server(handler: Handler) -> AsyncIterator[str]:
     listening = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with listening:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from tests.conftest import (
     new_task,
     stored,
 )
-from tests.postgres_server import RunningServer, empty, start_postgres
+from tests.postgres_server import RunningServer, empty, start_own_postgres
 from transitions import Accepted, CancelRequested, Finished
 
 pytestmark = pytest.mark.anyio
@@ -354,9 +354,7 @@ async def test_a_result_with_a_nul_character_ends_its_task(three: list[Database]
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[RunningServer]:
     """A server that tests may stop."""
-    with start_postgres() as server:
-        if server.data is None:
-            pytest.skip("TEST_DATABASE_URL is a server that other tests need")
+    with start_own_postgres() as server:
         yield server
 
 

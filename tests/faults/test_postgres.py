@@ -19,7 +19,7 @@ from tests.faults.calls import (
     until,
 )
 from tests.faults.proxy import Break, Proxy, proxy_to
-from tests.postgres_server import RunningServer, start_postgres
+from tests.postgres_server import RunningServer, start_own_postgres
 from tests.processes import Running, start_service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
@@ -37,9 +37,7 @@ SERVER_STOPS_S = 30
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     """A server that tests may stop."""
-    with start_postgres() as server:
-        if server.data is None:
-            pytest.skip("TEST_DATABASE_URL is a server that other tests need")
+    with start_own_postgres() as server:
         yield server
 
 
