@@ -51,14 +51,6 @@ WITH_PASSWORD = "0199f0c2000000000000000000000017"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the source is, in a folder of its own."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder / "tasks.db"
-
-
-@pytest.fixture
 def release(path: Path) -> Path:
     """The first release's database and secret key."""
     shutil.copyfile(RELEASE, path)

@@ -32,14 +32,6 @@ WAITING = {"PENDING", "SUBMITTING"}
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the service's database is, in a folder of its own."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder / "tasks.db"
-
-
-@pytest.fixture
 def backup(tmp_path: Path) -> Path:
     """A backup of the first release's rows, with a key."""
     file = tmp_path / "backup.db"
